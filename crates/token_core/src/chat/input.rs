@@ -1,0 +1,103 @@
+//! Reading messages and tools, with errors that name what was found and never quote it.
+
+use super::Tools;
+use crate::check::{self, Provider};
+use crate::error::{CoreError, ErrorKind};
+use serde_json::Value;
+
+/// serde_json's own limit; PostgreSQL's jsonb goes deeper.
+const MAX_DEPTH: usize = 128;
+
+/// serde_json hands numbers of any size through a map with this key, so an object that has it as
+/// a key would come back as something else.
+const RESERVED_KEY: &str = "\"$serde_json::private::Number\"";
+
+const SHAPE_HINT: &str = "Pass OpenAI chat messages: [{\"role\": \"user\", \"content\": \"...\"}, ...]. \
+     Messages are counted from 0.";
+
+/// Parses messages and checks the shape of each; pairs of calls and results are left to others.
+pub fn parse_messages(messages: &str) -> Result<Vec<Value>, CoreError> {
+    let malformed = |found: String| {
+        CoreError::malformed("messages are malformed")
+            .detail(found)
+            .hint(SHAPE_HINT)
+    };
+    let messages = match parse("messages", messages)? {
+        Value::Array(messages) => messages,
+        other => {
+            let found = kind_of(&other);
+            return Err(malformed(format!(
+                "Expected an array of messages, found {found}."
+            )));
+        }
+    };
+    if messages.is_empty() {
+        return Err(malformed("The array of messages is empty.".into()));
+    }
+    match check::first_shape_problem(&messages, Provider::OpenAi) {
+        Some(problem) => Err(malformed(problem.found)),
+        None => Ok(messages),
+    }
+}
+
+/// Parses tool definitions; absent, `null` and `[]` all mean that there are none.
+pub fn parse_tools(tools: Option<&str>) -> Result<Tools, CoreError> {
+    let malformed = |found: String| {
+        CoreError::malformed("tools are malformed")
+            .detail(found)
+            .hint(
+                "Pass OpenAI tools: [{\"type\": \"function\", \"function\": {\"name\": \"...\", \
+             \"parameters\": {...}}}, ...]. Tools are counted from 0.",
+            )
+    };
+    let Some(tools) = tools else {
+        return Ok(Tools::default());
+    };
+    match parse("tools", tools)? {
+        Value::Null => Ok(Tools::default()),
+        Value::Array(tools) => Tools::new(tools).map_err(malformed),
+        other => Err(malformed(format!(
+            "Expected an array, found {}.",
+            kind_of(&other)
+        ))),
+    }
+}
+
+fn parse(what: &str, json: &str) -> Result<Value, CoreError> {
+    if has_reserved_key(json) {
+        return Err(CoreError::malformed(format!("{what} are malformed"))
+            .detail("An object has a key that is reserved for numbers, \"$serde_json::...\".")
+            .hint("Rename the key."));
+    }
+    serde_json::from_str(json).map_err(|error| {
+        if error.to_string().starts_with("recursion limit") {
+            return CoreError::new(ErrorKind::TooLarge, format!("{what} are nested too deeply"))
+                .detail(format!("At most {} levels are read.", MAX_DEPTH - 1))
+                .hint("Pass deeply nested data as text.");
+        }
+        let (line, column) = (error.line(), error.column());
+        CoreError::malformed(format!("{what} are not valid JSON"))
+            .detail(format!("Reading stopped at line {line}, column {column}."))
+    })
+}
+
+fn has_reserved_key(json: &str) -> bool {
+    let follows_colon = |(at, _): (usize, &str)| {
+        json[at + RESERVED_KEY.len()..]
+            .trim_start()
+            .starts_with(':')
+    };
+    json.match_indices(RESERVED_KEY).any(follows_colon)
+}
+
+/// The kind of a JSON value, with its article.
+pub fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}

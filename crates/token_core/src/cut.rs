@@ -1,0 +1,89 @@
+//! Cutting the middle out of a text.
+
+use crate::chat::Counter;
+use unicode_segmentation::GraphemeCursor;
+
+/// A cut text never keeps fewer tokens than this (before any factor); what would, is dropped.
+/// It is also far above the size of the marker.
+pub const MIN_KEPT: u64 = 64;
+
+/// Kept free for tokens that change at the two edges of the marker.
+const SLACK: usize = 2;
+
+/// Cuts are repeated when the result, counted again, is still too large. One more try has always
+/// been enough on real text; the bound keeps the cost linear on any.
+const MAX_TRIES: usize = 8;
+
+/// The fewest tokens that a text may be cut to, as the counter counts.
+pub fn min_kept(counter: &Counter) -> u64 {
+    counter.high.up(MIN_KEPT)
+}
+
+/// Cuts `text` to at most `tokens` (at least [`min_kept`]), counted again with the factor: head
+/// and tail stay, a marker says how many tokens of the encoding went. Graphemes stay whole.
+pub fn cut_middle(counter: &Counter, text: &str, tokens: u64) -> String {
+    let limit = usize::try_from(counter.high.largest_count(tokens)).unwrap_or(usize::MAX);
+    let ids = counter.tokenizer.encode(text);
+    if ids.len() <= limit {
+        return text.to_owned();
+    }
+    let marker_size = counter.raw(&marker(ids.len())) as usize;
+    let mut kept = limit.saturating_sub(marker_size + SLACK);
+    for _ in 0..MAX_TRIES {
+        let result = keep(counter, text, &ids, kept);
+        let size = counter.raw(&result) as usize;
+        if size <= limit {
+            return result;
+        }
+        kept = kept.saturating_sub(size - limit);
+    }
+    marker(ids.len())
+}
+
+/// The text with all but `kept` of its tokens replaced by a marker.
+fn keep(counter: &Counter, text: &str, ids: &[u32], kept: usize) -> String {
+    let tail = kept / 2;
+    let head = kept - tail;
+    let length = |ids: &[u32]| counter.tokenizer.decoded_len(ids).unwrap_or(0);
+    let head_end = boundary_before(text, length(&ids[..head]));
+    let tail_start = boundary_after(text, text.len() - length(&ids[ids.len() - tail..]));
+    let marker = marker(ids.len() - kept);
+    [
+        &text[..head_end],
+        &marker,
+        &text[tail_start.max(head_end)..],
+    ]
+    .concat()
+}
+
+fn marker(removed: usize) -> String {
+    format!("[... {removed} tokens removed ...]")
+}
+
+/// The last grapheme boundary at or before a byte position.
+fn boundary_before(text: &str, at: usize) -> usize {
+    let at = text.floor_char_boundary(at);
+    let mut cursor = GraphemeCursor::new(at, text.len(), true);
+    match cursor.is_boundary(text, 0) {
+        Ok(false) => cursor.prev_boundary(text, 0).ok().flatten().unwrap_or(0),
+        _ => at,
+    }
+}
+
+/// The first grapheme boundary at or after a byte position.
+fn boundary_after(text: &str, at: usize) -> usize {
+    let at = text.ceil_char_boundary(at);
+    let mut cursor = GraphemeCursor::new(at, text.len(), true);
+    match cursor.is_boundary(text, 0) {
+        Ok(false) => cursor
+            .next_boundary(text, 0)
+            .ok()
+            .flatten()
+            .unwrap_or(text.len()),
+        _ => at,
+    }
+}
+
+#[cfg(test)]
+#[path = "cut_tests.rs"]
+mod tests;

@@ -1,0 +1,10 @@
+//! Counting tokens and fitting conversations into context windows, without PostgreSQL.
+
+pub mod chat;
+pub mod check;
+pub mod cut;
+pub mod encoding;
+pub mod error;
+pub mod fit;
+pub mod interrupt;
+pub mod window;

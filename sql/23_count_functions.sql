@@ -1,0 +1,64 @@
+CREATE TYPE token_mgmt.text_count AS (
+    tokens bigint,
+    method text,
+    low bigint,
+    high bigint
+);
+COMMENT ON TYPE token_mgmt.text_count IS
+    'Tokens of one text. method is exact or estimate; the true number lies between low and high';
+
+-- 0.75 and 1.35 are deliberately wide: they are to hold for every vocabulary that is not built in
+-- and for vendors that publish none (1.35 is what the newest Claude models are known to need).
+CREATE FUNCTION token_mgmt._counter(model token_mgmt.model) RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT token_mgmt._encoding_exists(model.encoding) THEN
+        RETURN '{"encoding": "o200k_base", "basis": "estimate",
+                 "low_factor": 0.75, "high_factor": 1.35}';
+    END IF;
+    RETURN jsonb_build_object('encoding', model.encoding, 'basis', model.encoding_basis)
+        || CASE model.encoding_basis
+            WHEN 'estimate' THEN '{"low_factor": 0.75, "high_factor": 1.35}'::jsonb
+            ELSE '{"low_factor": 1, "high_factor": 1}' END;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._counter(token_mgmt.model) IS
+    'How to count this model''s text: encoding (built in), basis, low_factor and high_factor. A '
+    'vocabulary that is not built in is stood in for by o200k_base, as an estimate';
+
+CREATE FUNCTION @extschema@.count_text(model text, content text) RETURNS token_mgmt.text_count
+    LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    counter jsonb := token_mgmt._counter(token_mgmt._resolve_model(model));
+    result token_mgmt.text_count;
+BEGIN
+    IF content IS NULL THEN
+        PERFORM token_mgmt._raise('22004', 'content must not be null', NULL,
+            'Pass an empty string where there is no text.');
+    END IF;
+    result.tokens := @extschema@.tiktoken_count(counter ->> 'encoding', content, false);
+    result.method := CASE counter ->> 'basis' WHEN 'exact' THEN 'exact' ELSE 'estimate' END;
+    result.low := floor(result.tokens * (counter ->> 'low_factor')::numeric);
+    result.high := ceil(result.tokens * (counter ->> 'high_factor')::numeric);
+    RETURN result;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.count_text(text, text) IS
+    'Tokens of a text as this model counts it, with the bounds between which the true number lies. '
+    'Special tokens in it are ordinary text. Not STRICT: a NULL model or content is 22004. Errors: '
+    '22004, 42704, 42725, 54000';
+
+CREATE FUNCTION @extschema@.count_tokens(model text, content text) RETURNS bigint
+    LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1000
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (@extschema@.count_text(model, content)).tokens;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.count_tokens(text, text) IS
+    'Tokens of a text as this model counts it: the tokens of count_text(). Errors: as there';

@@ -1,0 +1,156 @@
+CREATE TYPE token_mgmt._request AS (
+    user_id text,
+    prompt_tokens integer,
+    completion_tokens integer,
+    model text,
+    priority text,
+    api_key text,
+    team text,
+    session_id text,
+    agent text,
+    endpoint text,
+    request_id text,
+    min_completion_tokens integer,
+    on_overflow text,
+    ttl interval,
+    max_wait interval,
+    metadata jsonb,
+    tenant text,
+    options jsonb,
+    messages jsonb,
+    tools jsonb,
+    max_prompt_tokens integer,
+    strategy text
+);
+COMMENT ON TYPE token_mgmt._request IS
+    'The arguments of reserve_tokens and prepare_request under their own names; NULL is the '
+    'default';
+
+CREATE TYPE token_mgmt.reservation_grant AS (
+    reservation_id uuid,
+    status text,
+    prompt_tokens integer,
+    completion_tokens integer,
+    tokens_held integer,
+    tokens_remaining bigint,
+    warnings text[],
+    expires_at timestamptz,
+    sqlstate text,
+    reason text,
+    retry_after interval,
+    advice jsonb
+);
+COMMENT ON TYPE token_mgmt.reservation_grant IS
+    'What was granted: send completion_tokens as the API''s limit. status is granted or reduced; '
+    'from try_reserve_tokens also denied, with sqlstate, reason, retry_after and advice (detail, '
+    'hint, numbers). tokens_remaining is that of the tightest quota, NULL where none applies';
+
+CREATE TYPE token_mgmt.usage_entry AS (
+    entry_id bigint,
+    reservation_id uuid,
+    kind text,
+    user_id text,
+    model text,
+    prompt_tokens integer,
+    completion_tokens integer,
+    cached_tokens integer,
+    cache_write_tokens integer,
+    reasoning_tokens integer,
+    total_tokens integer,
+    tokens_held integer,
+    cost numeric,
+    flags text[],
+    recorded_at timestamptz
+);
+COMMENT ON TYPE token_mgmt.usage_entry IS
+    'A settled call as the usage ledger has it; cost in USD, NULL where no price is known; flags '
+    'are overrun, late and same_transaction';
+
+CREATE TABLE token_mgmt.reservation (
+    tenant text NOT NULL,
+    reservation_id uuid NOT NULL DEFAULT gen_random_uuid(),
+    user_id text NOT NULL,
+    request_id text,
+    request_hash bytea,
+    state text NOT NULL DEFAULT 'held',
+    status text NOT NULL,
+    provider text,
+    model text,
+    price token_mgmt.price,
+    api_key text,
+    team text,
+    session_id text,
+    agent text,
+    endpoint text,
+    priority text,
+    prompt_tokens integer NOT NULL,
+    completion_tokens integer NOT NULL,
+    tokens_held integer NOT NULL,
+    tokens_remaining bigint,
+    warnings text[] NOT NULL DEFAULT '{}',
+    allocations token_mgmt.allocation[] NOT NULL DEFAULT '{}',
+    prepared jsonb,
+    metadata jsonb,
+    reserved_xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    reserved_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    ended_at timestamptz,
+    entry token_mgmt.usage_entry,
+    CONSTRAINT reservation_pkey PRIMARY KEY (tenant, reservation_id),
+    CONSTRAINT reservation_state_is_known CHECK (
+        state IN ('held', 'settled', 'released', 'expired')
+    ),
+    CONSTRAINT reservation_ended_has_instant CHECK ((state = 'held') = (ended_at IS NULL)),
+    CONSTRAINT reservation_settled_has_entry CHECK (
+        (state = 'settled') = ((entry).entry_id IS NOT NULL)
+    ),
+    CONSTRAINT reservation_holds_its_tokens CHECK (
+        prompt_tokens >= 0 AND completion_tokens >= 0
+        AND tokens_held = prompt_tokens + completion_tokens
+    )
+);
+SELECT pg_catalog.pg_extension_config_dump('token_mgmt.reservation', '');
+COMMENT ON TABLE token_mgmt.reservation IS
+    'Every hold with its one end: settled, released or expired (expired may still be settled '
+    'late). Ended ones are kept for token_mgmt.reservation_retention; not partitioned, so that a '
+    'request id is unique';
+COMMENT ON COLUMN token_mgmt.reservation.allocations IS
+    'The period rows that hold these tokens; settlement charges exactly them, whenever it comes';
+COMMENT ON COLUMN token_mgmt.reservation.price IS 'Price at the time of the reservation';
+COMMENT ON COLUMN token_mgmt.reservation.prepared IS
+    'What prepare_request fitted with (budget, breakdown, receipt), for replays and the ledger';
+COMMENT ON COLUMN token_mgmt.reservation.entry IS 'The settlement, as the ledger has it';
+REVOKE ALL ON token_mgmt.reservation FROM PUBLIC;
+-- Serves replays of a request id, and is what makes them one reservation.
+CREATE UNIQUE INDEX reservation_request_key
+    ON token_mgmt.reservation (tenant, user_id, request_id) WHERE request_id IS NOT NULL;
+-- Serves settle and release, which are given the id alone.
+CREATE INDEX reservation_id_idx ON token_mgmt.reservation (reservation_id);
+-- Serves expiry.
+CREATE INDEX reservation_held_idx ON token_mgmt.reservation (expires_at) WHERE state = 'held';
+-- Serves the removal of what is past its retention.
+CREATE INDEX reservation_ended_idx ON token_mgmt.reservation (ended_at) WHERE ended_at IS NOT NULL;
+-- Serves the question which closed periods a late settlement can still touch.
+CREATE INDEX reservation_expired_idx ON token_mgmt.reservation (ended_at) WHERE state = 'expired';
+
+CREATE FUNCTION token_mgmt._grant_of(r token_mgmt.reservation)
+    RETURNS token_mgmt.reservation_grant
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+DECLARE
+    g token_mgmt.reservation_grant;
+BEGIN
+    g.reservation_id := r.reservation_id;
+    g.status := r.status;
+    g.prompt_tokens := r.prompt_tokens;
+    g.completion_tokens := r.completion_tokens;
+    g.tokens_held := r.tokens_held;
+    g.tokens_remaining := r.tokens_remaining;
+    g.warnings := r.warnings;
+    g.expires_at := r.expires_at;
+    RETURN g;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._grant_of(token_mgmt.reservation) IS
+    'The grant that this reservation was answered with';
+REVOKE ALL ON FUNCTION token_mgmt._grant_of(token_mgmt.reservation) FROM PUBLIC;

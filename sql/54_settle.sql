@@ -1,0 +1,253 @@
+CREATE TYPE token_mgmt._usage AS (
+    reservation_id uuid,
+    prompt_tokens integer,
+    completion_tokens integer,
+    cached_tokens integer,
+    cache_write_tokens integer,
+    reasoning_tokens integer,
+    breakdown jsonb,
+    metadata jsonb,
+    options jsonb
+);
+COMMENT ON TYPE token_mgmt._usage IS 'The arguments of settle_tokens under their own names';
+
+CREATE FUNCTION token_mgmt._check_usage(u token_mgmt._usage) RETURNS token_mgmt._usage
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+AS $$
+DECLARE
+    missing text := CASE WHEN u.reservation_id IS NULL THEN 'reservation_id'
+        WHEN u.prompt_tokens IS NULL THEN 'prompt_tokens'
+        WHEN u.completion_tokens IS NULL THEN 'completion_tokens' END;
+BEGIN
+    IF missing IS NOT NULL THEN
+        PERFORM token_mgmt._raise('22004', missing || ' must not be null', NULL,
+            'Pass what the API''s usage object says, or release_tokens() when the call failed.');
+    END IF;
+    IF u.options <> '{}' THEN
+        PERFORM token_mgmt._check_object('options', u.options, '{}');
+    END IF;
+    u.cached_tokens := coalesce(u.cached_tokens, 0);
+    u.cache_write_tokens := coalesce(u.cache_write_tokens, 0);
+    u.reasoning_tokens := coalesce(u.reasoning_tokens, 0);
+    IF least(u.prompt_tokens, u.completion_tokens, u.cached_tokens, u.cache_write_tokens,
+            u.reasoning_tokens) < 0
+        OR greatest(u.prompt_tokens, u.completion_tokens, u.cached_tokens, u.cache_write_tokens,
+            u.reasoning_tokens) > 1000000000
+    THEN
+        PERFORM token_mgmt._check_count('prompt_tokens', u.prompt_tokens),
+            token_mgmt._check_count('completion_tokens', u.completion_tokens),
+            token_mgmt._check_count('cached_tokens', u.cached_tokens),
+            token_mgmt._check_count('cache_write_tokens', u.cache_write_tokens),
+            token_mgmt._check_count('reasoning_tokens', u.reasoning_tokens);
+    END IF;
+    IF u.cached_tokens + u.cache_write_tokens > u.prompt_tokens THEN
+        PERFORM token_mgmt._raise('22023', 'cached tokens are more than the prompt tokens',
+            format('Found %s cached and %s cache-write of %s prompt tokens.', u.cached_tokens,
+                u.cache_write_tokens, u.prompt_tokens),
+            'prompt_tokens includes both; Anthropic''s input_tokens does not, so add them to it.');
+    END IF;
+    IF u.reasoning_tokens > u.completion_tokens THEN
+        PERFORM token_mgmt._raise('22023', 'reasoning tokens are more than the completion tokens',
+            format('Found %s of %s.', u.reasoning_tokens, u.completion_tokens),
+            'completion_tokens includes reasoning; Gemini''s candidatesTokenCount does not, so add '
+            'thoughtsTokenCount to it.');
+    END IF;
+    RETURN u;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._check_usage(token_mgmt._usage) IS
+    'The usage with its optional counts filled in. Errors: 22004, 22023';
+REVOKE ALL ON FUNCTION token_mgmt._check_usage(token_mgmt._usage) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._locked_reservation(reservation_id uuid) RETURNS token_mgmt.reservation
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+AS $$
+DECLARE
+    r token_mgmt.reservation;
+BEGIN
+    -- Only locked here: it is written after the period rows are locked too, so that no one who
+    -- meets its request id waits for a writer that waits for them.
+    SELECT s.* INTO r FROM token_mgmt.reservation s
+    WHERE s.reservation_id = _locked_reservation.reservation_id
+    FOR UPDATE;
+    IF r.reservation_id IS NULL THEN
+        PERFORM token_mgmt._raise('P0002',
+            format('reservation %s does not exist', _locked_reservation.reservation_id),
+            'It was never committed, or ended longer ago than token_mgmt.reservation_retention.',
+            'Commit the reservation before the call, and settle with the id that it returned.');
+    END IF;
+    RETURN r;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._locked_reservation(uuid) IS 'Locks a reservation. Errors: P0002';
+REVOKE ALL ON FUNCTION token_mgmt._locked_reservation(uuid) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._raise_settled(r token_mgmt.reservation) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM token_mgmt._raise('TM002',
+        format('reservation %s is already settled', r.reservation_id),
+        format('It was settled with %s prompt + %s completion = %s tokens at %s.',
+            (r.entry).prompt_tokens, (r.entry).completion_tokens, (r.entry).total_tokens,
+            (r.entry).recorded_at),
+        'A retry must carry the same numbers; a second call needs a reservation of its own.');
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._raise_settled(token_mgmt.reservation) IS 'Raises TM002';
+
+CREATE FUNCTION token_mgmt._write_ledger(
+    r token_mgmt.reservation, u token_mgmt._usage, e token_mgmt.usage_entry
+) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+AS $$
+BEGIN
+    IF to_regclass('token_mgmt.usage_ledger_'
+        || to_char(e.recorded_at AT TIME ZONE 'UTC', 'YYYY_MM')) IS NULL
+    THEN
+        PERFORM token_mgmt._open_ledger_month(e.recorded_at);
+    END IF;
+    INSERT INTO token_mgmt.usage_ledger (
+        tenant, entry_id, recorded_at, kind, reservation_id, request_id, user_id, api_key, team,
+        session_id, agent, endpoint, provider, model, priority, prompt_tokens, completion_tokens,
+        cached_tokens, cache_write_tokens, reasoning_tokens, tokens_held, allocations, cost, price,
+        breakdown, message_count, flags, metadata)
+    VALUES (
+        r.tenant, e.entry_id, e.recorded_at, e.kind, r.reservation_id, r.request_id, r.user_id,
+        r.api_key, r.team, r.session_id, r.agent, r.endpoint, r.provider, r.model, r.priority,
+        e.prompt_tokens, e.completion_tokens, e.cached_tokens, e.cache_write_tokens,
+        e.reasoning_tokens, r.tokens_held,
+        (SELECT coalesce(array_agg((a.quota_id, a.scope_value, a.starts_at, a.slot, e.total_tokens)
+            ::token_mgmt.allocation), '{}') FROM unnest(r.allocations) a),
+        e.cost, r.price, coalesce(u.breakdown, r.prepared -> 'breakdown'),
+        (r.prepared ->> 'message_count')::integer, e.flags,
+        CASE WHEN u.metadata IS NULL THEN r.metadata
+            ELSE coalesce(r.metadata, '{}') || u.metadata END);
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._write_ledger(
+    token_mgmt.reservation, token_mgmt._usage, token_mgmt.usage_entry
+) IS 'Appends the entry to its month, opening that first if nobody has';
+REVOKE ALL ON FUNCTION token_mgmt._write_ledger(
+    token_mgmt.reservation, token_mgmt._usage, token_mgmt.usage_entry
+) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._settle(u token_mgmt._usage) RETURNS token_mgmt.usage_entry
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+AS $$
+DECLARE
+    r token_mgmt.reservation;
+    e token_mgmt.usage_entry;
+    at timestamptz;
+    late_interval interval;
+    is_late boolean;
+BEGIN
+    u := token_mgmt._check_usage(u);
+    r := token_mgmt._locked_reservation(u.reservation_id);
+    IF r.state = 'settled' THEN
+        e := r.entry;
+        IF (e.prompt_tokens, e.completion_tokens, e.cached_tokens, e.cache_write_tokens,
+                e.reasoning_tokens)
+            <> (u.prompt_tokens, u.completion_tokens, u.cached_tokens, u.cache_write_tokens,
+                u.reasoning_tokens)
+        THEN
+            PERFORM token_mgmt._raise_settled(r);
+        END IF;
+        RETURN e;
+    ELSIF r.state = 'released' THEN
+        PERFORM token_mgmt._raise_released(r);
+    END IF;
+    -- This locks the period rows; an error below undoes it.
+    PERFORM token_mgmt._charge(r.tenant, r.allocations, r.state = 'held',
+        u.prompt_tokens + u.completion_tokens);
+    at := clock_timestamp();
+    -- By the clock, not by whether the worker came past: the answer is the same with no worker.
+    is_late := r.state = 'expired' OR at >= r.expires_at;
+    IF is_late THEN
+        late_interval := token_mgmt._seconds_setting('late_settle_interval');
+        IF at >= r.expires_at + late_interval THEN
+            PERFORM token_mgmt._raise_expired(r, format(
+                'Settle within %s after expiry, or reserve with a longer ttl.',
+                token_mgmt._duration_text(late_interval)));
+        END IF;
+    END IF;
+
+    e.entry_id := nextval('token_mgmt.usage_ledger_entry_id_seq');
+    e.reservation_id := r.reservation_id;
+    e.kind := 'settlement';
+    e.user_id := r.user_id;
+    e.model := r.model;
+    e.prompt_tokens := u.prompt_tokens;
+    e.completion_tokens := u.completion_tokens;
+    e.cached_tokens := u.cached_tokens;
+    e.cache_write_tokens := u.cache_write_tokens;
+    e.reasoning_tokens := u.reasoning_tokens;
+    e.total_tokens := u.prompt_tokens + u.completion_tokens;
+    e.tokens_held := r.tokens_held;
+    e.cost := token_mgmt._cost(r.price, u.prompt_tokens, u.completion_tokens, u.cached_tokens,
+        u.cache_write_tokens);
+    e.recorded_at := at;
+    e.flags := '{}';
+    IF e.total_tokens > r.tokens_held THEN
+        e.flags := e.flags || 'overrun'::text;
+    END IF;
+    IF is_late THEN
+        e.flags := e.flags || 'late'::text;
+    END IF;
+    -- In a restored database the number of another server's transaction comes up again.
+    IF r.reserved_xid = pg_current_xact_id() AND r.reserved_at >= transaction_timestamp() THEN
+        e.flags := e.flags || 'same_transaction'::text;
+        RAISE WARNING USING MESSAGE = 'reservation is settled in the transaction that made it',
+            DETAIL = 'Nobody else saw the hold, and its quotas stayed locked during the call.',
+            HINT = 'Commit after reserve_tokens(), and settle in a transaction of its own.';
+    END IF;
+
+    PERFORM token_mgmt._write_ledger(r, u, e);
+    UPDATE token_mgmt.reservation s SET state = 'settled', ended_at = at, entry = e
+    WHERE s.tenant = r.tenant AND s.reservation_id = r.reservation_id;
+    RETURN e;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._settle(token_mgmt._usage) IS
+    'The one body behind every form of settle_tokens';
+REVOKE ALL ON FUNCTION token_mgmt._settle(token_mgmt._usage) FROM PUBLIC;
+
+CREATE FUNCTION @extschema@.settle_tokens(
+    reservation_id uuid, prompt_tokens integer, completion_tokens integer,
+    cached_tokens integer DEFAULT 0, cache_write_tokens integer DEFAULT 0,
+    reasoning_tokens integer DEFAULT 0, breakdown jsonb DEFAULT NULL, metadata jsonb DEFAULT NULL,
+    options jsonb DEFAULT '{}'
+) RETURNS token_mgmt.usage_entry
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN token_mgmt._settle((reservation_id, prompt_tokens, completion_tokens, cached_tokens,
+        cache_write_tokens, reasoning_tokens, breakdown, metadata, options)::token_mgmt._usage);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.settle_tokens(
+    uuid, integer, integer, integer, integer, integer, jsonb, jsonb, jsonb
+) IS
+    'Charges what the call really used to the quotas that held it, writes the ledger, frees the '
+    'rest. prompt_tokens includes cached and cache-write tokens, completion_tokens reasoning. The '
+    'same call again returns the same entry. Errors: TM002 to TM004, P0002, 22004, 22023';
+REVOKE ALL ON FUNCTION @extschema@.settle_tokens(
+    uuid, integer, integer, integer, integer, integer, jsonb, jsonb, jsonb
+) FROM PUBLIC;
+
+CREATE PROCEDURE @extschema@.settle_tokens(INOUT request jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    request := jsonb_strip_nulls(to_jsonb(token_mgmt._settle(jsonb_populate_record(
+        NULL::token_mgmt._usage, token_mgmt._request_from(request, ARRAY['reservation_id',
+            'prompt_tokens', 'completion_tokens', 'cached_tokens', 'cache_write_tokens',
+            'reasoning_tokens', 'breakdown', 'metadata', 'options'])))));
+END
+$$;
+COMMENT ON PROCEDURE @extschema@.settle_tokens(jsonb) IS
+    'CALL form of settle_tokens: its arguments as one JSON object in, the entry as JSON out';
+REVOKE ALL ON PROCEDURE @extschema@.settle_tokens(jsonb) FROM PUBLIC;

@@ -1,0 +1,98 @@
+CREATE TYPE token_mgmt.release_result AS (
+    reservation_id uuid,
+    status text,
+    tokens_released integer,
+    released_at timestamptz
+);
+COMMENT ON TYPE token_mgmt.release_result IS 'A reservation given back; status is released';
+
+CREATE FUNCTION @extschema@.release_tokens(reservation_id uuid, options jsonb DEFAULT '{}')
+    RETURNS token_mgmt.release_result
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    r token_mgmt.reservation;
+    result token_mgmt.release_result;
+    at timestamptz;
+BEGIN
+    IF reservation_id IS NULL THEN
+        PERFORM token_mgmt._raise('22004', 'reservation_id must not be null', NULL, NULL);
+    END IF;
+    PERFORM token_mgmt._check_object('options', options, '{}');
+    r := token_mgmt._locked_reservation(release_tokens.reservation_id);
+    IF r.state = 'settled' THEN
+        PERFORM token_mgmt._raise_settled(r);
+    ELSIF r.state <> 'released' THEN
+        -- This locks the period rows; an error below undoes it.
+        PERFORM token_mgmt._charge(r.tenant, r.allocations, r.state = 'held', 0);
+        at := clock_timestamp();
+        IF r.state = 'expired' OR at >= r.expires_at THEN
+            PERFORM token_mgmt._raise_expired(r, 'There is nothing to release: expiry frees it.');
+        END IF;
+        UPDATE token_mgmt.reservation s SET state = 'released', ended_at = at
+        WHERE s.tenant = r.tenant AND s.reservation_id = r.reservation_id;
+        r.ended_at := at;
+    END IF;
+    result.reservation_id := r.reservation_id;
+    result.status := 'released';
+    result.tokens_released := r.tokens_held;
+    result.released_at := r.ended_at;
+    RETURN result;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.release_tokens(uuid, jsonb) IS
+    'Gives a reservation back whose call failed, and charges nothing. The same call again returns '
+    'the same. Errors: TM002, TM004, P0002, 22004';
+REVOKE ALL ON FUNCTION @extschema@.release_tokens(uuid, jsonb) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._expire_holds(
+    max_rows integer, tenant text DEFAULT NULL, within token_mgmt._wanted[] DEFAULT NULL
+) RETURNS integer
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    r token_mgmt.reservation;
+    at timestamptz := clock_timestamp();
+    a token_mgmt.allocation;
+    locked integer;
+    expired integer := 0;
+BEGIN
+    -- Never waits, since the caller may hold period rows that a settlement of these is waiting for.
+    FOR r IN
+        SELECT s.* FROM token_mgmt.reservation s
+        WHERE s.state = 'held' AND s.expires_at <= at
+            AND (_expire_holds.tenant IS NULL OR s.tenant = _expire_holds.tenant)
+            AND (within IS NULL OR EXISTS (
+                SELECT FROM unnest(s.allocations) l
+                JOIN unnest(within) w ON w.quota_id = l.quota_id
+                    AND w.scope_value = l.scope_value AND w.starts_at = l.starts_at))
+        ORDER BY s.expires_at
+        LIMIT max_rows
+        FOR UPDATE SKIP LOCKED
+    LOOP
+        locked := 0;
+        FOREACH a IN ARRAY r.allocations LOOP
+            PERFORM 1 FROM token_mgmt.quota_period p
+            WHERE p.tenant = r.tenant AND p.quota_id = a.quota_id
+                AND p.scope_value = a.scope_value AND p.starts_at = a.starts_at AND p.slot = a.slot
+            FOR UPDATE SKIP LOCKED;
+            EXIT WHEN NOT FOUND;
+            locked := locked + 1;
+        END LOOP;
+        -- Fewer are there: locked by others, or still to come in a restore that is under way.
+        CONTINUE WHEN locked < cardinality(r.allocations);
+        PERFORM token_mgmt._charge(r.tenant, r.allocations, true, 0);
+        UPDATE token_mgmt.reservation s SET state = 'expired', ended_at = at
+        WHERE s.tenant = r.tenant AND s.reservation_id = r.reservation_id;
+        expired := expired + 1;
+    END LOOP;
+    RETURN expired;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._expire_holds(integer, text, token_mgmt._wanted[]) IS
+    'Ends up to max_rows holds that are past expires_at (of a tenant, in these periods) and '
+    'charges nothing; skips what is locked. Returns how many it ended';
+REVOKE ALL ON FUNCTION token_mgmt._expire_holds(integer, text, token_mgmt._wanted[])
+    FROM PUBLIC;

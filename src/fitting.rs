@@ -1,0 +1,37 @@
+//! Counting and fitting of whole requests: JSON texts in, JSON text out. What the models are and
+//! what a denial says is decided in SQL.
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+use token_core::{chat, fit};
+
+use crate::error::from_core;
+use crate::text::{content, from_utf8, to_utf8};
+
+#[pg_extern(sql = false)]
+fn _count_messages(
+    messages: Option<&[u8]>,
+    tools: Option<&[u8]>,
+    counter: Option<&[u8]>,
+) -> Result<Option<Vec<u8>>, ErrorReport> {
+    let (Some(messages), Some(counter)) = (messages, counter) else {
+        return Ok(None);
+    };
+    let tools = tools.map(content).transpose()?;
+    let answer = chat::count_json(content(messages)?, tools, to_utf8(counter)?);
+    from_utf8(&answer.map_err(from_core)?).map(Some)
+}
+
+#[pg_extern(sql = false)]
+fn _fit(
+    messages: Option<&[u8]>,
+    tools: Option<&[u8]>,
+    request: Option<&[u8]>,
+) -> Result<Option<Vec<u8>>, ErrorReport> {
+    let (Some(messages), Some(request)) = (messages, request) else {
+        return Ok(None);
+    };
+    let tools = tools.map(content).transpose()?;
+    let answer = fit::fit_json(content(messages)?, tools, to_utf8(request)?);
+    from_utf8(&answer.map_err(from_core)?).map(Some)
+}

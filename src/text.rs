@@ -1,0 +1,89 @@
+//! Text between the database's encoding and UTF-8, which is all that `token_core` knows.
+//!
+//! Functions take and give `text` as bytes: pgrx's `&str` fails on text of a database that is not
+//! in UTF-8.
+
+use std::ffi::{CStr, c_char, c_int};
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+use crate::error::error;
+use crate::settings;
+
+/// An argument as UTF-8. What cannot be converted is refused by PostgreSQL (22021, 22P05).
+pub fn to_utf8(argument: &[u8]) -> Result<&str, ErrorReport> {
+    let length = c_length(argument)?;
+    let encoding = pg_sys::pg_enc::PG_UTF8 as c_int;
+    let from = argument.as_ptr().cast::<c_char>();
+    // SAFETY: `from` points to `length` bytes. The answer is either `from` itself, or a new C
+    // string in the current memory context, which outlives the call that the argument came with.
+    let utf8 = unsafe {
+        let to = pg_sys::pg_server_to_any(from, length, encoding);
+        if to.cast_const() == from {
+            argument
+        } else {
+            CStr::from_ptr(to).to_bytes()
+        }
+    };
+    std::str::from_utf8(utf8).map_err(|_| {
+        error(
+            PgSqlErrorCode::ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
+            "text is not valid UTF-8",
+            "The stored text has a byte sequence that the database's encoding does not allow.",
+            "Repair the text, or convert it with convert_from().",
+        )
+    })
+}
+
+/// The content to be counted: as [`to_utf8`], and not above the limit on one text.
+pub fn content(argument: &[u8]) -> Result<&str, ErrorReport> {
+    check_size(argument.len())?;
+    to_utf8(argument)
+}
+
+/// Refuses a size of content above `token_mgmt.max_content_bytes` (54000).
+pub fn check_size(bytes: usize) -> Result<(), ErrorReport> {
+    let limit = settings::max_content_bytes();
+    if bytes <= limit {
+        return Ok(());
+    }
+    Err(error(
+        PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+        "content is too large",
+        format!("It has {bytes} bytes; token_mgmt.max_content_bytes allows {limit}."),
+        "Split the text, or raise token_mgmt.max_content_bytes.",
+    ))
+}
+
+/// A result in the database's encoding. A character that it lacks is refused by PostgreSQL
+/// (22P05), and so is a zero byte, which no `text` can hold (22021).
+pub fn from_utf8(result: &str) -> Result<Vec<u8>, ErrorReport> {
+    let length = c_length(result.as_bytes())?;
+    let encoding = pg_sys::pg_enc::PG_UTF8 as c_int;
+    let from = result.as_ptr().cast::<c_char>();
+    // SAFETY: as in `to_utf8`; a new string is copied at once.
+    Ok(unsafe {
+        let to = pg_sys::pg_any_to_server(from, length, encoding);
+        if to.cast_const() == from {
+            result.as_bytes().to_vec()
+        } else {
+            CStr::from_ptr(to).to_bytes().to_vec()
+        }
+    })
+}
+
+fn c_length(text: &[u8]) -> Result<c_int, ErrorReport> {
+    c_int::try_from(text.len()).map_err(|_| {
+        error(
+            PgSqlErrorCode::ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            "text is too large",
+            format!(
+                "It has {} bytes; PostgreSQL allows {}.",
+                text.len(),
+                c_int::MAX
+            ),
+            "Split the text.",
+        )
+    })
+}

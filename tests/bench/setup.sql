@@ -1,0 +1,152 @@
+-- Inputs, loops and the table of results. ENGLISH and CODE in the environment name files.
+\set ON_ERROR_STOP on
+SET client_min_messages = warning;
+CREATE SCHEMA bench;
+
+-- value: seconds, tokens or pairs per second, one row for each round.
+CREATE TABLE bench.measure (
+    part text NOT NULL,
+    subject text NOT NULL,
+    variant text NOT NULL,
+    value double precision NOT NULL
+);
+
+CREATE TABLE bench.source (kind text PRIMARY KEY, content text NOT NULL);
+\set conversation `cat "$ENGLISH"`
+\set code `cat $CODE`
+INSERT INTO bench.source
+SELECT 'english', repeat(string_agg(m ->> 'content', E'\n\n' ORDER BY n) || E'\n', 2)
+FROM jsonb_array_elements(:'conversation') WITH ORDINALITY e (m, n)
+WHERE jsonb_typeof(m -> 'content') = 'string';
+INSERT INTO bench.source SELECT 'code', repeat(:'code' || E'\n', 1 + 1100000 / length(:'code'));
+
+-- Every set has a megabyte in all, so that every measurement has about the same work to do. Each is
+-- cut out of the one before it.
+CREATE TABLE bench.text (kind text, size integer, n integer, content text NOT NULL);
+INSERT INTO bench.text SELECT kind, 1000000, 0, left(content, 1000000) FROM bench.source;
+CREATE PROCEDURE bench.cut(size integer, new_size integer)
+    LANGUAGE sql
+AS $$
+    INSERT INTO bench.text
+    SELECT t.kind, new_size, t.n * (size / new_size) + i,
+        substr(t.content, 1 + i * new_size, new_size)
+    FROM bench.text t, generate_series(0, size / new_size - 1) i
+    WHERE t.size = cut.size
+$$;
+CALL bench.cut(1000000, 50000);
+CALL bench.cut(50000, 1000);
+CALL bench.cut(1000, 50);
+
+CREATE FUNCTION bench.count_seconds(
+    encoding text, texts text[], OUT seconds float, OUT tokens bigint
+)
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    content text;
+    started timestamptz;
+    counted timestamptz;
+    bytes bigint := 0;
+BEGIN
+    tokens := tiktoken_count(encoding, 'Your input text here');
+    tokens := 0;
+    started := clock_timestamp();
+    FOREACH content IN ARRAY texts LOOP
+        tokens := tokens + tiktoken_count(encoding, content);
+    END LOOP;
+    counted := clock_timestamp();
+    -- The loop itself, with a function that does nothing, is taken off.
+    FOREACH content IN ARRAY texts LOOP
+        bytes := bytes + octet_length(content);
+    END LOOP;
+    seconds := extract(epoch FROM counted - started - (clock_timestamp() - counted));
+END
+$$;
+
+CREATE FUNCTION bench.first_count_seconds(encoding text) RETURNS float
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    tokens bigint;
+    started timestamptz;
+BEGIN
+    -- Loads the library, builds nothing.
+    PERFORM token_mgmt._encoding_exists(encoding);
+    started := clock_timestamp();
+    tokens := tiktoken_count(encoding, 'Your input text here');
+    RETURN extract(epoch FROM clock_timestamp() - started);
+END
+$$;
+
+-- A user asks, the assistant calls a tool, reads its result and answers: about 1 KB a message.
+CREATE FUNCTION bench.conversation(messages integer) RETURNS jsonb
+    LANGUAGE sql
+AS $$
+    SELECT jsonb_agg(CASE n.n % 4
+        WHEN 0 THEN jsonb_build_object('role', 'user', 'content', p.content)
+        WHEN 1 THEN jsonb_build_object('role', 'assistant', 'content', NULL, 'tool_calls',
+            jsonb_build_array(jsonb_build_object('id', 'call_' || n.n, 'type', 'function',
+                'function', jsonb_build_object('name', 'get_page',
+                    'arguments', jsonb_build_object('page', n.n)::text))))
+        WHEN 2 THEN jsonb_build_object('role', 'tool', 'tool_call_id', 'call_' || n.n - 1,
+            'content', p.content)
+        ELSE jsonb_build_object('role', 'assistant', 'content', p.content)
+        END ORDER BY n.n)
+    FROM generate_series(0, messages - 1) n (n)
+    JOIN bench.text t ON t.kind = 'english' AND t.size = 1000 AND t.n = n.n * 7 % 1000,
+        LATERAL (SELECT repeat(t.content, CASE n.n % 4 WHEN 2 THEN 2 ELSE 1 END)) p (content)
+$$;
+CREATE TABLE bench.conversation AS
+SELECT size, bench.conversation(size) AS messages
+FROM unnest(ARRAY[100, 1000, 10000]) size;
+
+CREATE FUNCTION bench.fit_seconds(
+    size integer, OUT bytes bigint, OUT fit float, OUT count_only float, OUT kept integer
+)
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    messages jsonb := (SELECT c.messages FROM bench.conversation c WHERE c.size = $1);
+    content text := (
+        SELECT string_agg(m ->> 'content', E'\n') FROM jsonb_array_elements(messages) m);
+    times integer := greatest(2000 / size, 1);
+    started timestamptz;
+    fitted token_mgmt.fitted;
+    tokens bigint;
+BEGIN
+    bytes := octet_length(messages::text);
+    tokens := tiktoken_count('o200k_base', 'Your input text here');
+    started := clock_timestamp();
+    FOR i IN 1..times LOOP
+        fitted := fit_messages(messages, 'gpt-4o');
+    END LOOP;
+    fit := extract(epoch FROM clock_timestamp() - started) / times;
+    kept := jsonb_array_length(fitted.messages);
+    started := clock_timestamp();
+    FOR i IN 1..times LOOP
+        tokens := tiktoken_count('o200k_base', content);
+    END LOOP;
+    count_only := extract(epoch FROM clock_timestamp() - started) / times;
+END
+$$;
+
+-- What an application would do by hand: a balance and a log of what changed it.
+CREATE TABLE bench.balance (
+    user_id text PRIMARY KEY,
+    amount bigint NOT NULL,
+    used bigint NOT NULL DEFAULT 0,
+    held bigint NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
+CREATE TABLE bench.log (
+    log_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    user_id text NOT NULL,
+    kind text NOT NULL,
+    tokens integer NOT NULL,
+    at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+-- Limits that nothing comes near: a refusal would be cheaper than a grant.
+INSERT INTO bench.balance (user_id, amount)
+SELECT 'user' || n, 1000000000000 FROM generate_series(1, 10000) n
+UNION ALL SELECT 'hot1', 1000000000000;
+SELECT count(token_mgmt.set_quota('user', user_id, 'day', amount)) AS quotas FROM bench.balance;
+ANALYZE bench.balance, token_mgmt.quota;

@@ -1,0 +1,31 @@
+"""Maintenance stands in nobody's way."""
+
+
+def test_maintenance_waits_for_no_open_transaction(server):
+    """One application's open transaction holds up neither maintenance nor, through it, others."""
+    database = server.create_database("patience")
+    try:
+        with database.connect() as admin, database.connect(autocommit=False) as slow, \
+                database.connect() as other:
+            for user in ("ann", "bob"):
+                admin.execute("SELECT token_mgmt.set_quota('user', %s, 'minute', 100)", [user])
+                admin.execute("SELECT status FROM reserve_tokens(%s, 10)", [user])
+            # Two minutes pass.
+            admin.execute("UPDATE token_mgmt.quota_period SET starts_at = starts_at - interval "
+                          "'2 minutes', ends_at = ends_at - interval '2 minutes'")
+            admin.execute("""
+                UPDATE token_mgmt.reservation r SET allocations = ARRAY(
+                    SELECT (a.quota_id, a.scope_value, a.starts_at - interval '2 minutes', a.slot,
+                        a.amount)::token_mgmt.allocation
+                    FROM unnest(r.allocations) a)""")
+            slow.execute("SELECT status FROM reserve_tokens('ann', 10)")
+            for connection in (admin, other):
+                connection.execute("SET statement_timeout = '5s'")
+            jobs = admin.execute("SELECT job, error FROM token_mgmt.run_maintenance()").fetchall()
+            assert [job for job in jobs if job[1] is not None] == []
+            assert other.execute("SELECT status FROM reserve_tokens('bob', 10)").fetchone() == \
+                ("granted",)
+            slow.commit()
+            assert admin.execute("SELECT * FROM token_mgmt.audit()").fetchall() == []
+    finally:
+        database.drop()

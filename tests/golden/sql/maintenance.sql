@@ -1,0 +1,32 @@
+SELECT clean_books();
+SELECT status, passes, hint FROM token_mgmt.worker_status;
+SELECT amount FROM token_mgmt.set_quota('user', 'mia', 'minute', 1000);
+SELECT amount FROM token_mgmt.set_quota('user', '*', 'minute', 500);
+SELECT reservation_id AS id FROM reserve_tokens('mia', 100) \gset
+SELECT status FROM reserve_tokens('noa', 100, ttl => '1 microsecond');
+-- Two minutes pass: periods move back in time.
+UPDATE token_mgmt.quota_period SET starts_at = starts_at - interval '2 minutes', ends_at = ends_at - interval '2 minutes';
+UPDATE token_mgmt.reservation r SET allocations = ARRAY(
+    SELECT (a.quota_id, a.scope_value, a.starts_at - interval '2 minutes', a.slot, a.amount)::token_mgmt.allocation
+    FROM unnest(r.allocations) a);
+-- The named value's next period is opened, that of * is not.
+SELECT * FROM token_mgmt.run_maintenance();
+SELECT scope_value, used, held, closed_at IS NOT NULL AS is_closed FROM token_mgmt.quota_period ORDER BY scope_value, starts_at;
+SELECT * FROM token_mgmt.run_maintenance();
+-- A hold from before the reset is charged to its own period.
+SELECT total_tokens FROM settle_tokens(:'id', 60, 0);
+SELECT scope_value, used, held FROM token_mgmt.quota_period ORDER BY scope_value, starts_at;
+SELECT remaining FROM token_mgmt.quota_status WHERE value = 'mia';
+SELECT * FROM token_mgmt.audit();
+-- Closed short periods go once nothing can touch them; noa's can still be settled late.
+UPDATE token_mgmt.quota_period SET closed_at = closed_at - interval '10 minutes';
+SELECT * FROM token_mgmt.run_maintenance() WHERE job = 'remove periods';
+SELECT scope_value, used, held FROM token_mgmt.quota_period ORDER BY scope_value, starts_at;
+UPDATE token_mgmt.reservation SET ended_at = ended_at - interval '40 days', expires_at = expires_at - interval '40 days' WHERE user_id = 'noa';
+SELECT * FROM token_mgmt.run_maintenance();
+SELECT * FROM token_mgmt.run_maintenance() WHERE job = 'remove periods';
+SELECT scope_value, used, held FROM token_mgmt.quota_period ORDER BY scope_value, starts_at;
+SELECT count(*) FROM token_mgmt.reservation WHERE user_id = 'noa';
+SELECT * FROM token_mgmt.audit();
+SELECT * FROM show_error($$SELECT token_mgmt.run_maintenance(0)$$);
+SELECT * FROM show_error($$SELECT token_mgmt.run_maintenance(NULL)$$);
