@@ -81,7 +81,7 @@ CREATE TRIGGER usage_ledger_is_append_only
 COMMENT ON TRIGGER usage_ledger_is_append_only ON token_mgmt.usage_ledger IS
     'Keeps history as it was written';
 
-CREATE FUNCTION token_mgmt._open_ledger_month(at timestamptz) RETURNS void
+CREATE FUNCTION token_mgmt._open_ledger_month(at timestamptz) RETURNS boolean
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
     SET client_min_messages = warning
@@ -93,7 +93,7 @@ BEGIN
     -- One opener at a time; those who only write do not wait for this lock.
     LOCK TABLE token_mgmt.usage_ledger IN SHARE UPDATE EXCLUSIVE MODE;
     IF to_regclass('token_mgmt.' || name) IS NOT NULL THEN
-        RETURN;
+        RETURN false;
     END IF;
     EXECUTE format('CREATE TABLE token_mgmt.%I (LIKE token_mgmt.usage_ledger '
         'INCLUDING CONSTRAINTS INCLUDING COMMENTS)', name);
@@ -104,8 +104,9 @@ BEGIN
     EXECUTE format('ALTER TABLE token_mgmt.usage_ledger ATTACH PARTITION token_mgmt.%I '
         'FOR VALUES FROM (%L) TO (%L)', name, first_day AT TIME ZONE 'UTC',
         (first_day + interval '1 month') AT TIME ZONE 'UTC');
+    RETURN true;
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._open_ledger_month(timestamptz) IS
-    'Opens the ledger partition of the instant''s month (UTC), unless another session just did';
+    'Opens the ledger partition of the instant''s month (UTC); false when another session just did';
 REVOKE ALL ON FUNCTION token_mgmt._open_ledger_month(timestamptz) FROM PUBLIC;

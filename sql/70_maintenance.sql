@@ -113,9 +113,8 @@ BEGIN
     END IF;
     FOREACH at IN ARRAY ARRAY[clock_timestamp(), clock_timestamp() + interval '27 days'] LOOP
         IF to_regclass('token_mgmt.usage_ledger_' || to_char(at AT TIME ZONE 'UTC', 'YYYY_MM'))
-            IS NULL
+            IS NULL AND token_mgmt._open_ledger_month(at)
         THEN
-            PERFORM token_mgmt._open_ledger_month(at);
             opened := opened + 1;
         END IF;
     END LOOP;
