@@ -44,7 +44,7 @@ COMMENT ON TYPE token_mgmt.encoding_info IS
     'special_tokens how many ids are special tokens, models some well-known models that use it';
 
 CREATE FUNCTION @extschema@.tiktoken_encodings() RETURNS SETOF token_mgmt.encoding_info
-    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 6
+    LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE ROWS 13
     AS 'MODULE_PATHNAME', 'tiktoken_encodings_wrapper';
 COMMENT ON FUNCTION @extschema@.tiktoken_encodings() IS
     'All encodings that are built in, oldest first';

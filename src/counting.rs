@@ -63,13 +63,19 @@ fn tiktoken_encodings() -> Result<
     Box<dyn std::error::Error>,
 > {
     let mut rows = Vec::new();
-    for info in Encoding::all() {
-        let models: Vec<String> = info.models().map(String::from).collect();
+    for encoding in Encoding::all() {
+        let models: Vec<String> = encoding.models().map(String::from).collect();
         let mut row = PgHeapTuple::new_composite_type("token_mgmt.encoding_info")?;
-        row.set_by_name("encoding", info.name)?;
-        row.set_by_name("vocabulary_size", i32::try_from(info.vocabulary_size)?)?;
-        row.set_by_name("special_tokens", i32::try_from(info.special_tokens)?)?;
-        row.set_by_name("vendor", info.vendor)?;
+        row.set_by_name("encoding", encoding.name())?;
+        row.set_by_name(
+            "vocabulary_size",
+            i32::try_from(encoding.vocabulary_size())?,
+        )?;
+        row.set_by_name(
+            "special_tokens",
+            i32::try_from(encoding.special_tokens().len())?,
+        )?;
+        row.set_by_name("vendor", encoding.vendor())?;
         row.set_by_name("models", models)?;
         rows.push(row);
     }

@@ -52,13 +52,15 @@ SELECT (token_mgmt.register_model('gpt-5', 'o200k_base', 1000,
 SELECT (token_mgmt._resolve_model('gpt-5')).provider;
 SELECT * FROM show_error($$SELECT token_mgmt.register_model('gpt-5', 'o200k_base', 1000,
     provider => 'house', options => '{"is_maker": true}')$$);
--- A name with a slash of its own, a window that is not known, a vocabulary that is not built in.
+-- A name with a slash of its own, a window that is not known, another maker's vocabulary.
 SELECT count(token_mgmt.register_model('meta-llama/Llama-9', 'llama3', NULL, provider => 'house'));
 SELECT (token_mgmt._resolve_model(n)).provider,
     max_completion_tokens(n, 1) AS window_not_known
 FROM unnest(ARRAY['meta-llama/Llama-9', 'house/meta-llama/Llama-9']) n;
-SELECT method, low < tokens AND tokens < high AS bounded FROM count_text('meta-llama/Llama-9',
-    'Your input text here');
+SELECT * FROM count_text('meta-llama/Llama-9', 'Your input text here');
+-- What a library built without that vocabulary makes of it.
+SELECT token_mgmt._counter(jsonb_populate_record(m, '{"encoding": "not_built_in"}'))
+FROM token_mgmt.model m WHERE m.provider = 'openai' AND m.model = 'gpt-4o';
 
 -- The cheapest that fits: not too small, not unpriced, not deprecated, not an embedding model.
 SELECT count(token_mgmt.register_model(n, 'o200k_base', w, o, i, 'shop', p, p, modality => m,

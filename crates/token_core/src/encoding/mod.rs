@@ -1,51 +1,77 @@
 //! Byte pair encodings: text to token ids and back, with the ids of OpenAI's tiktoken.
+//!
+//! Vocabularies are tables that the build script wrote and the library carries as read-only data:
+//! the first count in a process takes microseconds, and all processes share one copy.
 
+mod cache;
 mod merge;
 mod names;
-mod pieces;
-mod vocabulary;
+mod neighbours;
+mod run;
+mod special;
+mod split;
 
 use once_cell::sync::OnceCell;
+use token_tables::Vocabulary;
 
 use crate::interrupt;
-pub use names::{EncodingInfo, canonical_name, nearest_names};
-use names::{INFOS, position};
-use pieces::Splitter;
-pub use vocabulary::DecodeError;
-use vocabulary::Vocabulary;
+use names::{EncodingInfo, INFOS, position};
+pub use names::{canonical_name, nearest_names};
+use run::{Count, CountUpTo, Ids};
+use special::Special;
+use split::Pattern;
 
-/// One encoding, ready for use. There is one per process and name.
+/// One encoding. There is one per process and name.
 pub struct Encoding {
     info: &'static EncodingInfo,
-    splitter: Splitter,
-    vocabulary: Vocabulary,
+    /// Its position among all, which tells its entries in the cache from the others'.
+    tag: u8,
+    vocabulary: Vocabulary<'static>,
+    special: Special,
+    size: usize,
 }
 
-static BUILT: [OnceCell<Encoding>; INFOS.len()] = [const { OnceCell::new() }; INFOS.len()];
+/// An id that no token has.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("token id {id} is unknown")]
+pub struct DecodeError {
+    pub id: u32,
+}
+
+static READY: [OnceCell<Encoding>; INFOS.len()] = [const { OnceCell::new() }; INFOS.len()];
+
+/// Ids decoded between two calls of the interrupt hook; a token is 128 bytes at most.
+const IDS_PER_CHECK: usize = 16 * 1024;
 
 impl Encoding {
     /// The encoding of that name, or the one that the model of that name uses according to
-    /// tiktoken's own map (`gpt-4o`, `ft:gpt-4o:org`). The first use in a process builds it.
+    /// tiktoken's own map (`gpt-4o`, `ft:gpt-4o:org`).
     pub fn by_name(name: &str) -> Option<&'static Encoding> {
-        let position = position(name)?;
+        Encoding::at(position(name)?)
+    }
+
+    /// All that are built in.
+    pub fn all() -> impl Iterator<Item = &'static Encoding> {
+        (0..INFOS.len()).filter_map(Encoding::at)
+    }
+
+    fn at(position: usize) -> Option<&'static Encoding> {
         let info = INFOS.get(position)?;
-        // Nothing in here calls the interrupt hook: a build is never left half done.
-        BUILT
+        READY
             .get(position)?
-            .get_or_try_init(|| Encoding::build(info).ok_or(()))
+            .get_or_try_init(|| Encoding::new(info, position as u8).ok_or(()))
             .ok()
     }
 
-    /// What is built in, without building any of it.
-    pub fn all() -> &'static [EncodingInfo] {
-        &INFOS
-    }
-
-    fn build(info: &'static EncodingInfo) -> Option<Encoding> {
+    fn new(info: &'static EncodingInfo, tag: u8) -> Option<Encoding> {
+        let vocabulary = Vocabulary::from_tables(info.tables)?;
+        let special_size = info.special.iter().map(|(_, id)| *id as usize + 1).max();
         Some(Encoding {
             info,
-            splitter: Splitter::new(info.pattern)?,
-            vocabulary: Vocabulary::take_from(&(info.source)()?)?,
+            tag,
+            vocabulary,
+            special: Special::new(info.special),
+            size: vocabulary.size().max(special_size.unwrap_or(0)),
         })
     }
 
@@ -54,75 +80,90 @@ impl Encoding {
         self.info.name
     }
 
-    /// One more than the highest token id, as tiktoken's `n_vocab`.
-    pub fn vocabulary_size(&self) -> usize {
-        self.vocabulary.size()
+    /// Who made it and uses it.
+    pub fn vendor(&self) -> &'static str {
+        self.info.vendor
     }
 
-    /// The special tokens with their ids, in the order of the ids.
-    pub fn special_tokens(&self) -> &[(String, u32)] {
-        self.vocabulary.special_tokens()
+    /// Well-known models that use it, newest first. Not all that resolve to it.
+    pub fn models(&self) -> impl Iterator<Item = &'static str> {
+        names::models(self.info.name)
+    }
+
+    /// One more than the highest token id, as tiktoken's `n_vocab`.
+    pub fn vocabulary_size(&self) -> usize {
+        self.size
+    }
+
+    /// The special tokens with their ids, sorted by name.
+    pub fn special_tokens(&self) -> &'static [(&'static str, u32)] {
+        self.special.names()
     }
 
     /// The number of tokens of ordinary text: `<|endoftext|>` is thirteen characters like others.
     pub fn count(&self, text: &str) -> usize {
-        let mut count = 0;
-        self.ordinary(text, &mut |ids| count += ids.len());
-        count
+        let mut count = Count(0);
+        let _ = self.ordinary(text, &mut count);
+        count.0
     }
 
     /// The token ids of ordinary text.
     pub fn encode(&self, text: &str) -> Vec<u32> {
-        let mut all = Vec::new();
-        self.ordinary(text, &mut |ids| all.extend_from_slice(ids));
-        all
+        let mut ids = Ids(Vec::new());
+        let _ = self.ordinary(text, &mut ids);
+        ids.0
     }
 
     /// The number of tokens when the names of special tokens in the text stand for those tokens.
     pub fn count_with_special(&self, text: &str) -> usize {
-        let mut count = 0;
-        self.with_special(text, &mut |ids| count += ids.len());
-        count
+        let mut count = Count(0);
+        let _ = self.with_special(text, &mut count);
+        count.0
     }
 
     /// The token ids when the names of special tokens in the text stand for those tokens.
     pub fn encode_with_special(&self, text: &str) -> Vec<u32> {
-        let mut all = Vec::new();
-        self.with_special(text, &mut |ids| all.extend_from_slice(ids));
-        all
+        let mut ids = Ids(Vec::new());
+        let _ = self.with_special(text, &mut ids);
+        ids.0
+    }
+
+    /// The number of tokens of ordinary text if it is at most `limit`. Reads no further than it
+    /// takes to know that there are more, give or take one piece.
+    pub fn count_up_to(&self, text: &str, limit: usize) -> Option<usize> {
+        let mut count = CountUpTo { count: 0, limit };
+        self.ordinary(text, &mut count)
+            .is_continue()
+            .then_some(count.count)
+    }
+
+    /// [`count_up_to`](Encoding::count_up_to) when the names of special tokens stand for them.
+    pub fn count_with_special_up_to(&self, text: &str, limit: usize) -> Option<usize> {
+        let mut count = CountUpTo { count: 0, limit };
+        self.with_special(text, &mut count)
+            .is_continue()
+            .then_some(count.count)
     }
 
     /// The bytes that the ids stand for, special tokens included. A token may be a part of a
     /// character, so the bytes need not be UTF-8.
     pub fn decode_bytes(&self, ids: &[u32]) -> Result<Vec<u8>, DecodeError> {
-        self.vocabulary.decode(ids)
+        let mut bytes = Vec::with_capacity(ids.len() * 4);
+        for part in ids.chunks(IDS_PER_CHECK) {
+            for &id in part {
+                bytes.extend_from_slice(self.token_bytes(id).ok_or(DecodeError { id })?);
+            }
+            interrupt::check();
+        }
+        Ok(bytes)
     }
 
-    fn with_special(&self, text: &str, emit: &mut dyn FnMut(&[u32])) {
-        let mut start = 0;
-        for (range, id) in self.vocabulary.find_special(text) {
-            // A special token ends the text before it, as the end of the input would.
-            self.ordinary(&text[start..range.start], emit);
-            emit(&[id]);
-            start = range.end;
-        }
-        self.ordinary(&text[start..], emit);
-    }
-
-    fn ordinary(&self, text: &str, emit: &mut dyn FnMut(&[u32])) {
-        let mut scratch = merge::Scratch::default();
-        let mut next_check = interrupt::INTERVAL_BYTES;
-        let mut end = 0;
-        for piece in self.splitter.pieces(text) {
-            match self.vocabulary.id(piece) {
-                Some(id) => emit(&[id]),
-                None => merge::encode_piece(&self.vocabulary, piece, &mut scratch, emit),
-            }
-            end += piece.len();
-            if end >= next_check {
-                interrupt::check();
-                next_check = end + interrupt::INTERVAL_BYTES;
-            }
-        }
+    fn token_bytes(&self, id: u32) -> Option<&'static [u8]> {
+        let ordinary = self.vocabulary.bytes(id);
+        let bytes = match ordinary {
+            [] => self.special.bytes(id),
+            _ => ordinary,
+        };
+        (!bytes.is_empty()).then_some(bytes)
     }
 }

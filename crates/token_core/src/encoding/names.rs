@@ -1,74 +1,81 @@
 //! The names that an encoding answers to.
 
-use tiktoken_rs::CoreBPE;
 use tiktoken_rs::tokenizer::{Tokenizer, get_tokenizer};
 
-use super::pieces::Pattern;
+use super::split::Pattern;
 
-/// What is known of an encoding before it is built.
-pub struct EncodingInfo {
+/// What is known of an encoding.
+pub(super) struct EncodingInfo {
     pub name: &'static str,
-    /// One more than the highest token id, as tiktoken's `n_vocab`.
-    pub vocabulary_size: usize,
-    /// How many of the ids are special tokens.
-    pub special_tokens: usize,
-    /// Who made it and uses it.
     pub vendor: &'static str,
     pub(super) pattern: Pattern,
-    pub(super) source: fn() -> Option<CoreBPE>,
+    pub(super) tables: &'static [u8],
+    /// Sorted by name.
+    pub(super) special: &'static [(&'static str, u32)],
 }
 
-// The numbers are what tests/oracle.rs finds in tiktoken-rs.
-pub(super) static INFOS: [EncodingInfo; 6] = [
-    EncodingInfo {
-        name: "r50k_base",
-        vocabulary_size: 50_257,
-        special_tokens: 1,
-        vendor: "OpenAI",
-        pattern: Pattern::R50k,
-        source: || tiktoken_rs::r50k_base().ok(),
-    },
-    EncodingInfo {
-        name: "p50k_base",
-        vocabulary_size: 50_281,
-        special_tokens: 1,
-        vendor: "OpenAI",
-        pattern: Pattern::R50k,
-        source: || tiktoken_rs::p50k_base().ok(),
-    },
-    EncodingInfo {
-        name: "p50k_edit",
-        vocabulary_size: 50_284,
-        special_tokens: 4,
-        vendor: "OpenAI",
-        pattern: Pattern::R50k,
-        source: || tiktoken_rs::p50k_edit().ok(),
-    },
-    EncodingInfo {
-        name: "cl100k_base",
-        vocabulary_size: 100_277,
-        special_tokens: 5,
-        vendor: "OpenAI",
-        pattern: Pattern::Cl100k,
-        source: || tiktoken_rs::cl100k_base().ok(),
-    },
-    EncodingInfo {
-        name: "o200k_base",
-        vocabulary_size: 200_019,
-        special_tokens: 2,
-        vendor: "OpenAI",
-        pattern: Pattern::O200k,
-        source: || tiktoken_rs::o200k_base().ok(),
-    },
-    EncodingInfo {
-        name: "o200k_harmony",
-        vocabulary_size: 201_088,
-        special_tokens: 1_090,
-        vendor: "OpenAI",
-        pattern: Pattern::O200k,
-        source: || tiktoken_rs::o200k_harmony().ok(),
-    },
-];
+/// Bytes on a cache line's boundary, as numbers read from them must be.
+#[repr(C, align(64))]
+struct Aligned<T: ?Sized>(T);
+
+macro_rules! tables {
+    ($name:literal) => {{
+        static TABLES: &Aligned<[u8]> = &Aligned(*include_bytes!(concat!(
+            env!("OUT_DIR"),
+            "/",
+            $name,
+            ".tables"
+        )));
+        &TABLES.0
+    }};
+}
+
+macro_rules! special {
+    ($name:literal) => {
+        include!(concat!(env!("OUT_DIR"), "/", $name, ".special.rs"))
+    };
+}
+
+const P50K: &[u8] = tables!("p50k_base");
+const O200K: &[u8] = tables!("o200k_base");
+
+macro_rules! infos {
+    ($( $(#[$feature:meta])? $name:literal, $vendor:literal, $pattern:ident, $tables:expr; )*) => {
+        &[$(
+            $(#[$feature])?
+            EncodingInfo {
+                name: $name,
+                vendor: $vendor,
+                pattern: Pattern::$pattern,
+                tables: $tables,
+                special: special!($name),
+            },
+        )*]
+    };
+}
+
+pub(super) static INFOS: &[EncodingInfo] = infos! {
+    "r50k_base", "OpenAI", R50k, tables!("r50k_base");
+    "p50k_base", "OpenAI", R50k, P50K;
+    "p50k_edit", "OpenAI", R50k, P50K;
+    "cl100k_base", "OpenAI", Cl100k, tables!("cl100k_base");
+    "o200k_base", "OpenAI", O200k, O200K;
+    "o200k_harmony", "OpenAI", O200k, O200K;
+    #[cfg(feature = "llama3")]
+    "llama3", "Meta", Llama3, tables!("llama3");
+    #[cfg(feature = "deepseek_v3")]
+    "deepseek_v3", "DeepSeek", DeepSeek, tables!("deepseek_v3");
+    #[cfg(feature = "qwen2")]
+    "qwen2", "Alibaba", Qwen2, tables!("qwen2");
+    #[cfg(feature = "mistral_v3")]
+    "mistral_v3", "Mistral", Mistral, tables!("mistral_v3");
+    #[cfg(feature = "kimi_k2")]
+    "kimi_k2", "Moonshot AI", Kimi, tables!("kimi_k2");
+    #[cfg(feature = "glm4")]
+    "glm4", "Z.ai", Llama3, tables!("glm4");
+    #[cfg(feature = "minimax_m2")]
+    "minimax_m2", "MiniMax", O200k, tables!("minimax_m2");
+};
 
 // Model names that are offered where a name was not found and listed with their encodings; what
 // a name resolves to is always tiktoken-rs's own map, which knows more of them.
@@ -102,14 +109,11 @@ const MODELS: [&str; 27] = [
     "gpt2",
 ];
 
-impl EncodingInfo {
-    /// Well-known models that use this encoding, newest first. Not all that resolve to it.
-    pub fn models(&self) -> impl Iterator<Item = &'static str> {
-        let own = self.name;
-        MODELS
-            .into_iter()
-            .filter(move |model| canonical_name(model) == Some(own))
-    }
+/// Well-known models that use the encoding of that name.
+pub(super) fn models(encoding: &'static str) -> impl Iterator<Item = &'static str> {
+    MODELS
+        .into_iter()
+        .filter(move |model| canonical_name(model) == Some(encoding))
 }
 
 /// The name of the encoding that `name`, an encoding's or a model's, stands for.
@@ -195,7 +199,7 @@ mod tests {
 
     #[test]
     fn every_listed_model_belongs_to_one_encoding() {
-        let listed: usize = INFOS.iter().map(|info| info.models().count()).sum();
+        let listed: usize = INFOS.iter().map(|info| models(info.name).count()).sum();
         assert_eq!(listed, MODELS.len());
     }
 
