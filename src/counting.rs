@@ -87,7 +87,8 @@ fn _encoding_exists(name: &[u8]) -> Result<bool, ErrorReport> {
     Ok(canonical_name(to_utf8(name)?).is_some())
 }
 
-fn known_encoding(name: &[u8]) -> Result<&'static Encoding, ErrorReport> {
+/// The encoding of that name (42704 if there is none).
+pub fn known_encoding(name: &[u8]) -> Result<&'static Encoding, ErrorReport> {
     let name = to_utf8(name)?;
     Encoding::by_name(name).ok_or_else(|| {
         let shown: String = name.chars().take(64).collect();

@@ -5,6 +5,7 @@
 //! hand in `sql/`, and the rules of the books are written there.
 
 mod counting;
+mod cutting;
 mod error;
 mod fitting;
 mod settings;

@@ -73,6 +73,20 @@ pub fn from_utf8(result: &str) -> Result<Vec<u8>, ErrorReport> {
     })
 }
 
+/// A `text` value in the database's encoding, for a row. (A `Vec<u8>` would be taken for a `bytea`,
+/// which looks the same but is another type.)
+pub struct DatabaseText(pub Vec<u8>);
+
+impl IntoDatum for DatabaseText {
+    fn into_datum(self) -> Option<pg_sys::Datum> {
+        self.0.into_datum()
+    }
+
+    fn type_oid() -> pg_sys::Oid {
+        pg_sys::TEXTOID
+    }
+}
+
 fn c_length(text: &[u8]) -> Result<c_int, ErrorReport> {
     c_int::try_from(text.len()).map_err(|_| {
         error(

@@ -19,24 +19,63 @@ SELECT split_part(q.subject, '-', 1) AS text,
     round((q.value / o.value)::numeric, 2) AS "time / tiktoken-rs"
 FROM median q
 JOIN median c ON (c.part, c.subject, c.variant) = ('count', q.subject, 'token_core')
-JOIN median o ON (o.part, o.subject, o.variant) = ('count', q.subject, 'tiktoken_rs')
+JOIN median o ON (o.part, o.subject, o.variant) = ('count', q.subject, 'tiktoken-rs')
 CROSS JOIN LATERAL (
     SELECT count(*) AS texts, sum(octet_length(content)) AS bytes FROM bench.text b
     WHERE b.kind || '-' || b.size = q.subject) t
 WHERE q.part = 'count' AND q.variant = 'sql'
 ORDER BY 1 DESC, 2;
 
-\echo 'First count of a fresh process (a backend, or a program outside), in ms'
+\echo 'First call of tiktoken_count() in a fresh backend that does not preload the library, in ms'
+\echo '(client: SELECT of a value of a table, as the client sees it; length: the same with length())'
+SELECT f.subject AS encoding,
+    round((f.value * 1e3)::numeric, 3) AS first,
+    round((s.value * 1e3)::numeric, 3) AS second,
+    round((d.value * 1e3)::numeric, 3) AS difference,
+    round((l.value * 1e3)::numeric, 3) AS difference_loaded_before,
+    round(((d.value - l.value) * 1e3)::numeric, 3) AS loading,
+    round((a.value * 1e3)::numeric, 2) AS client_first,
+    round((b.value * 1e3)::numeric, 2) AS client_second,
+    round((c.value * 1e3)::numeric, 2) AS client_first_length,
+    f.rounds AS connections
+FROM median f
+JOIN median s ON (s.part, s.subject, s.variant) = ('first', f.subject, 'cold_second')
+JOIN median d ON (d.part, d.subject, d.variant) = ('first', f.subject, 'cold_difference')
+JOIN median l ON (l.part, l.subject, l.variant) = ('first', f.subject, 'loaded_difference')
+JOIN median a ON (a.part, a.subject, a.variant) = ('first', f.subject, 'client_first')
+JOIN median b ON (b.part, b.subject, b.variant) = ('first', f.subject, 'client_second')
+JOIN median c ON (c.part, c.subject, c.variant) = ('first', 'length', 'client_first')
+WHERE f.part = 'first' AND f.variant = 'cold_first'
+ORDER BY 1;
+
+\echo 'Memory of a backend beyond that of one that called length() instead, in MB'
+\echo '(alone: no other backend has the library; beside: one has counted the same)'
+SELECT split_part(a.subject, '/', 1) AS what, split_part(a.subject, '/', 3) AS after,
+    split_part(a.subject, '/', 2) AS backend,
+    round((p.value / 1e6)::numeric, 2) AS private, round((a.value / 1e6)::numeric, 2) AS anonymous
+FROM median a
+JOIN median p ON (p.part, p.subject, p.variant) = ('memory', a.subject, 'private')
+WHERE a.part = 'memory' AND a.variant = 'anonymous'
+ORDER BY 1, 2, 3;
+
+\echo 'sum(tiktoken_count()) of 100,000 messages of 300 characters, in ms (jit and parallel workers off)'
 SELECT q.subject AS encoding,
-    round((q.value * 1e3)::numeric, 1) AS sql_ms,
-    round((c.value * 1e3)::numeric, 1) AS token_core_ms,
-    round((o.value * 1e3)::numeric, 1) AS tiktoken_rs_ms,
-    round((q.value / c.value)::numeric, 2) AS "time / token_core",
-    round((q.value / o.value)::numeric, 2) AS "time / tiktoken-rs"
+    (SELECT round(sum(octet_length(content)) / 1e6, 1) FROM bench.message) AS mb,
+    round((o.value * 1e3)::numeric) AS token_core,
+    round((q.value * 1e3)::numeric) AS sql,
+    round((s.value * 1e3)::numeric) AS scan_alone,
+    round((d.value * 1e3)::numeric) AS sql_by_default_settings,
+    round(r.value::numeric, 2) AS "token_core / sql",
+    round(n.value::numeric, 2) AS "token_core / (sql - scan)",
+    round(e.value::numeric, 2) AS "token_core / by_default"
 FROM median q
-JOIN median c ON (c.part, c.subject, c.variant) = ('first', q.subject, 'token_core')
-JOIN median o ON (o.part, o.subject, o.variant) = ('first', q.subject, 'tiktoken_rs')
-WHERE q.part = 'first' AND q.variant = 'sql'
+JOIN median o ON (o.part, o.subject, o.variant) = ('messages', q.subject, 'outside')
+JOIN median s ON (s.part, s.subject, s.variant) = ('messages', q.subject, 'scan')
+JOIN median d ON (d.part, d.subject, d.variant) = ('messages', q.subject, 'defaults')
+JOIN median r ON (r.part, r.subject, r.variant) = ('messages', q.subject, 'ratio')
+JOIN median n ON (n.part, n.subject, n.variant) = ('messages', q.subject, 'ratio_net')
+JOIN median e ON (e.part, e.subject, e.variant) = ('messages', q.subject, 'ratio_defaults')
+WHERE q.part = 'messages' AND q.variant = 'sql'
 ORDER BY 1;
 
 \echo 'Reserve + settle: pairs per second, and as a ratio to the same written by hand'

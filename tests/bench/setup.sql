@@ -37,47 +37,6 @@ CALL bench.cut(1000000, 50000);
 CALL bench.cut(50000, 1000);
 CALL bench.cut(1000, 50);
 
-CREATE FUNCTION bench.count_seconds(
-    encoding text, texts text[], OUT seconds float, OUT tokens bigint
-)
-    LANGUAGE plpgsql
-AS $$
-DECLARE
-    content text;
-    started timestamptz;
-    counted timestamptz;
-    bytes bigint := 0;
-BEGIN
-    tokens := tiktoken_count(encoding, 'Your input text here');
-    tokens := 0;
-    started := clock_timestamp();
-    FOREACH content IN ARRAY texts LOOP
-        tokens := tokens + tiktoken_count(encoding, content);
-    END LOOP;
-    counted := clock_timestamp();
-    -- The loop itself, with a function that does nothing, is taken off.
-    FOREACH content IN ARRAY texts LOOP
-        bytes := bytes + octet_length(content);
-    END LOOP;
-    seconds := extract(epoch FROM counted - started - (clock_timestamp() - counted));
-END
-$$;
-
-CREATE FUNCTION bench.first_count_seconds(encoding text) RETURNS float
-    LANGUAGE plpgsql
-AS $$
-DECLARE
-    tokens bigint;
-    started timestamptz;
-BEGIN
-    -- Loads the library, builds nothing.
-    PERFORM token_mgmt._encoding_exists(encoding);
-    started := clock_timestamp();
-    tokens := tiktoken_count(encoding, 'Your input text here');
-    RETURN extract(epoch FROM clock_timestamp() - started);
-END
-$$;
-
 -- A user asks, the assistant calls a tool, reads its result and answers: about 1 KB a message.
 CREATE FUNCTION bench.conversation(messages integer) RETURNS jsonb
     LANGUAGE sql

@@ -1,7 +1,8 @@
 //! Cutting the middle out of a text.
 
+use crate::boundary::{grapheme_after, grapheme_before};
 use crate::chat::Counter;
-use unicode_segmentation::GraphemeCursor;
+use crate::encoding::marker;
 
 /// A cut text never keeps fewer tokens than this (before any factor); what would, is dropped.
 /// It is also far above the size of the marker.
@@ -45,8 +46,8 @@ fn keep(counter: &Counter, text: &str, ids: &[u32], kept: usize) -> String {
     let tail = kept / 2;
     let head = kept - tail;
     let length = |ids: &[u32]| counter.tokenizer.decoded_len(ids).unwrap_or(0);
-    let head_end = boundary_before(text, length(&ids[..head]));
-    let tail_start = boundary_after(text, text.len() - length(&ids[ids.len() - tail..]));
+    let head_end = grapheme_before(text, length(&ids[..head]));
+    let tail_start = grapheme_after(text, text.len() - length(&ids[ids.len() - tail..]));
     let marker = marker(ids.len() - kept);
     [
         &text[..head_end],
@@ -54,34 +55,6 @@ fn keep(counter: &Counter, text: &str, ids: &[u32], kept: usize) -> String {
         &text[tail_start.max(head_end)..],
     ]
     .concat()
-}
-
-fn marker(removed: usize) -> String {
-    format!("[... {removed} tokens removed ...]")
-}
-
-/// The last grapheme boundary at or before a byte position.
-fn boundary_before(text: &str, at: usize) -> usize {
-    let at = text.floor_char_boundary(at);
-    let mut cursor = GraphemeCursor::new(at, text.len(), true);
-    match cursor.is_boundary(text, 0) {
-        Ok(false) => cursor.prev_boundary(text, 0).ok().flatten().unwrap_or(0),
-        _ => at,
-    }
-}
-
-/// The first grapheme boundary at or after a byte position.
-fn boundary_after(text: &str, at: usize) -> usize {
-    let at = text.ceil_char_boundary(at);
-    let mut cursor = GraphemeCursor::new(at, text.len(), true);
-    match cursor.is_boundary(text, 0) {
-        Ok(false) => cursor
-            .next_boundary(text, 0)
-            .ok()
-            .flatten()
-            .unwrap_or(text.len()),
-        _ => at,
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,8 @@
 //! Counting tokens and fitting conversations into context windows, without PostgreSQL.
 
+#![forbid(unsafe_code)]
+
+pub mod boundary;
 pub mod chat;
 pub mod check;
 pub mod cut;

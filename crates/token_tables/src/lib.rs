@@ -5,6 +5,8 @@
 //! A vocabulary's tables are in the byte order of the machine that they are written for; they are
 //! part of one build and never travel.
 
+#![forbid(unsafe_code)]
+
 mod across;
 mod class;
 mod key;

@@ -7,7 +7,7 @@ use std::ops::Range;
 pub(crate) const ALIGNMENT: usize = 64;
 
 /// What stands in the first word; another layout gets another number.
-const MAGIC: u64 = u64::from_le_bytes(*b"tokens06");
+const MAGIC: u64 = u64::from_le_bytes(*b"tokens07");
 
 #[derive(Clone, Copy)]
 pub(crate) enum Section {
@@ -28,9 +28,10 @@ pub(crate) enum Section {
     StartSets,
     EndSets,
     ByteSets,
+    LongestLength,
 }
 
-const COUNT: usize = Section::ByteSets as usize + 1;
+const COUNT: usize = Section::LongestLength as usize + 1;
 const DIRECTORY_WORDS: usize = 1 + 2 * COUNT;
 
 /// Joins the sections, given in the order of [`Section`].

@@ -31,6 +31,7 @@ pub struct Vocabulary<'a> {
     start_sets: &'a [u16],
     end_sets: &'a [u16],
     byte_sets: &'a [[u64; 4]],
+    longest_length: &'a [u32],
 }
 
 impl<'a> Vocabulary<'a> {
@@ -55,6 +56,7 @@ impl<'a> Vocabulary<'a> {
             start_sets: section(tables, Section::StartSets)?,
             end_sets: section(tables, Section::EndSets)?,
             byte_sets: section(tables, Section::ByteSets)?,
+            longest_length: section(tables, Section::LongestLength)?,
         })
     }
 
@@ -74,6 +76,13 @@ impl<'a> Vocabulary<'a> {
             }
             _ => &[],
         }
+    }
+
+    /// Bytes of the longest token.
+    pub fn longest(&self) -> usize {
+        self.longest_length
+            .first()
+            .map_or(0, |length| *length as usize)
     }
 
     /// The token that is `text[start..end]`, or [`NONE`].

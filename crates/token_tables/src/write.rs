@@ -62,6 +62,7 @@ pub fn write_vocabulary(tokens: &[Vec<u8>]) -> Result<Vec<u8>, WriteError> {
     }
     let (long_prefixes, long_lengths) = long_prefixes(tokens);
     let across = Across::of(tokens, &merges);
+    let longest = tokens.iter().map(Vec::len).max().unwrap_or(0);
     Ok(join([
         to_bytes(&starts),
         bytes,
@@ -80,6 +81,7 @@ pub fn write_vocabulary(tokens: &[Vec<u8>]) -> Result<Vec<u8>, WriteError> {
         to_bytes(&across.start_sets),
         to_bytes(&across.end_sets),
         to_bytes(&across.byte_sets),
+        to_bytes(&[longest as u32]),
     ]))
 }
 

@@ -4,22 +4,29 @@
 //! the first count in a process takes microseconds, and all processes share one copy.
 
 mod cache;
+mod chunks;
 mod merge;
 mod names;
 mod neighbours;
+mod reach;
 mod run;
 mod special;
 mod split;
+mod truncate;
+
+use std::fmt;
 
 use once_cell::sync::OnceCell;
 use token_tables::Vocabulary;
 
 use crate::interrupt;
+pub use chunks::{Chunk, ChunkTooSmall, Chunks};
 use names::{EncodingInfo, INFOS, position};
 pub use names::{canonical_name, nearest_names};
 use run::{Count, CountUpTo, Ids};
 use special::Special;
 use split::Pattern;
+pub use truncate::{Keep, marker};
 
 /// One encoding. There is one per process and name.
 pub struct Encoding {
@@ -29,6 +36,12 @@ pub struct Encoding {
     vocabulary: Vocabulary<'static>,
     special: Special,
     size: usize,
+}
+
+impl fmt::Debug for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Encoding").field(&self.name()).finish()
+    }
 }
 
 /// An id that no token has.
@@ -131,18 +144,19 @@ impl Encoding {
     /// The number of tokens of ordinary text if it is at most `limit`. Reads no further than it
     /// takes to know that there are more, give or take one piece.
     pub fn count_up_to(&self, text: &str, limit: usize) -> Option<usize> {
-        let mut count = CountUpTo { count: 0, limit };
-        self.ordinary(text, &mut count)
-            .is_continue()
-            .then_some(count.count)
+        self.count_as_up_to(text, limit, false)
     }
 
     /// [`count_up_to`](Encoding::count_up_to) when the names of special tokens stand for them.
     pub fn count_with_special_up_to(&self, text: &str, limit: usize) -> Option<usize> {
+        self.count_as_up_to(text, limit, true)
+    }
+
+    fn count_as_up_to(&self, text: &str, limit: usize, special: bool) -> Option<usize> {
         let mut count = CountUpTo { count: 0, limit };
-        self.with_special(text, &mut count)
-            .is_continue()
-            .then_some(count.count)
+        let start = self.start_of(text, limit);
+        let outcome = self.tokens_of(start, special, &mut count);
+        outcome.is_continue().then_some(count.count)
     }
 
     /// The bytes that the ids stand for, special tokens included. A token may be a part of a
@@ -156,6 +170,13 @@ impl Encoding {
             interrupt::check();
         }
         Ok(bytes)
+    }
+
+    /// Bytes of the longest token.
+    fn longest_token(&self) -> usize {
+        let special = self.special.names().iter().map(|(name, _)| name.len());
+        let longest = special.max().unwrap_or(0);
+        longest.max(self.vocabulary.longest())
     }
 
     fn token_bytes(&self, id: u32) -> Option<&'static [u8]> {

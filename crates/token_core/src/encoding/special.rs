@@ -51,6 +51,24 @@ impl Special {
         }
     }
 
+    /// Where the special token's name is that a place is within, if it is within one.
+    pub(super) fn around(&self, text: &str, at: usize) -> Option<Range<usize>> {
+        let longest = self.names.iter().map(|(name, _)| name.len()).max()?;
+        let mut from = text.floor_char_boundary(at.saturating_sub(longest));
+        let until = text.ceil_char_boundary(at.saturating_add(longest));
+        let nearby = &text[..until];
+        while let Some((range, _)) = self.find(nearby, from) {
+            if range.start >= at {
+                return None;
+            }
+            if range.end > at {
+                return Some(range);
+            }
+            from = range.end;
+        }
+        None
+    }
+
     /// The special token at a place: of the names, the last that is not above what stands there.
     fn at(&self, bytes: &[u8], at: usize) -> Option<(&'static str, u32)> {
         let rest = bytes.get(at..)?;

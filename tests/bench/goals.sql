@@ -1,0 +1,131 @@
+-- The goals, what this run measured, and whether it meets them: a table in Markdown.
+\set QUIET on
+SET client_min_messages = warning;
+
+CREATE TEMPORARY VIEW median AS
+SELECT part, subject, variant, percentile_cont(0.5) WITHIN GROUP (ORDER BY value) AS value
+FROM bench.measure GROUP BY part, subject, variant;
+
+CREATE TEMPORARY TABLE goal (
+    goal_id integer GENERATED ALWAYS AS IDENTITY,
+    what text NOT NULL,
+    goal text NOT NULL,
+    figures text NOT NULL,
+    met boolean
+);
+
+CREATE FUNCTION pg_temp.value(part text, subject text, variant text) RETURNS float
+    LANGUAGE sql
+    RETURN (SELECT m.value FROM median m WHERE (m.part, m.subject, m.variant) = ($1, $2, $3));
+
+-- Three digits or more.
+CREATE FUNCTION pg_temp.show(number float) RETURNS text
+    LANGUAGE sql
+    RETURN round(number::numeric, CASE
+        WHEN abs(number) < 0.9995 THEN 3 WHEN abs(number) < 9.995 THEN 2
+        WHEN abs(number) < 99.95 THEN 1 ELSE 0 END)::text;
+
+-- Compares what is shown: 1.00 is no slower.
+CREATE FUNCTION pg_temp.shown(number float) RETURNS float
+    LANGUAGE sql
+    RETURN pg_temp.show(number)::float;
+
+INSERT INTO goal (what, goal, figures, met)
+SELECT 'first `tiktoken_count` in a fresh backend, nothing preloaded, ' || encoding,
+    'less than 1 ms more than the second',
+    format('%s ms more; the first %s ms in all, %s ms of it to load the library',
+        pg_temp.show(difference), pg_temp.show(first), pg_temp.show(difference - loaded)),
+    difference < 1
+FROM unnest(ARRAY['cl100k_base', 'o200k_base']) encoding,
+    LATERAL (SELECT pg_temp.value('first', encoding, 'cold_difference') * 1e3,
+        pg_temp.value('first', encoding, 'cold_first') * 1e3,
+        pg_temp.value('first', encoding, 'loaded_difference') * 1e3) v (difference, first, loaded);
+
+INSERT INTO goal (what, goal, figures, met)
+SELECT format('memory of a backend after it, %s, while %s', encoding, words),
+    'under 0.5 MB',
+    format('private %s MB, of it anonymous %s MB', pg_temp.show(private), pg_temp.show(anonymous)),
+    greatest(private, anonymous) < 0.5
+FROM (VALUES ('beside', 'another backend counts too'), ('alone', 'no other has the library'))
+    b (backend, words),
+    unnest(ARRAY['cl100k_base', 'o200k_base']) encoding,
+    LATERAL (SELECT pg_temp.value('memory', format('%s/%s/first', encoding, backend), 'private') / 1e6,
+        pg_temp.value('memory', format('%s/%s/first', encoding, backend), 'anonymous') / 1e6)
+        v (private, anonymous)
+ORDER BY backend DESC, encoding;
+
+INSERT INTO goal (what, goal, figures, met)
+SELECT format('memory of a backend after 100,000 messages%s, in six encodings, while %s', more, words),
+    'at most 4 MB',
+    format('private %s MB, of it anonymous %s MB', pg_temp.show(private), pg_temp.show(anonymous)),
+    greatest(private, anonymous) <= 4
+FROM (VALUES (1, 'beside', 'another backend counts too'), (2, 'alone', 'no other has the library'))
+    b (b, backend, words),
+    (VALUES (1, 'messages', ''), (2, 'hostile', ' and hostile texts of 1 MB')) l (l, load, more),
+    LATERAL (SELECT pg_temp.value('memory', format('load/%s/%s', backend, load), 'private') / 1e6,
+        pg_temp.value('memory', format('load/%s/%s', backend, load), 'anonymous') / 1e6)
+        v (private, anonymous)
+ORDER BY b, l;
+
+-- Two rows for each encoding: the peer that goals are set by, and the fastest of the others.
+CREATE TEMPORARY VIEW throughput AS
+SELECT split_part(subject, '/', 1) AS encoding, split_part(subject, '/', 2) AS text, variant AS peer,
+    value AS ratio
+FROM median WHERE part = 'throughput';
+
+INSERT INTO goal (what, goal, figures, met)
+SELECT format('throughput, %s, %s', g.encoding, g.words),
+    coalesce(format('at least %s times %s', g.least, g.peer), format('(times %s)', g.peer)),
+    string_agg(t.text || ' ' || pg_temp.show(t.ratio), '; ' ORDER BY t.text),
+    bool_and(pg_temp.shown(t.ratio) >= g.least)
+FROM (VALUES
+    (1, 'cl100k_base', 'English and code', '^(English|code),', 'tiktoken-rs', 12),
+    (2, 'cl100k_base', 'English and code', '^(English|code),', 'toktok-rs', 1),
+    (3, 'o200k_base', 'English and code', '^(English|code),', 'tiktoken-rs', 8),
+    (4, 'o200k_base', 'English and code', '^(English|code),', 'toktok-rs', NULL),
+    (5, 'cl100k_base', 'other texts', '^(JSON|Chinese|Japanese|Arabic|emoji)', 'tiktoken-rs', 4),
+    (6, 'o200k_base', 'other texts', '^(JSON|Chinese|Japanese|Arabic|emoji)', 'tiktoken-rs', 3)
+) g (n, encoding, words, texts, peer, least)
+LEFT JOIN throughput t ON t.encoding = g.encoding AND t.peer = g.peer AND t.text ~ g.texts
+GROUP BY g.n, g.encoding, g.words, g.peer, g.least
+ORDER BY g.n;
+
+INSERT INTO goal (what, goal, figures, met)
+SELECT format('hostile texts, 1 MB, %s', s.encoding),
+    'at most 12 times the time of 100 KB, and under 400 ms',
+    string_agg(format('%s %s times, %s ms', s.text, pg_temp.show(s.growth),
+        pg_temp.show(s.seconds * 1e3)), '; ' ORDER BY s.seconds DESC),
+    bool_and(pg_temp.shown(s.growth) <= 12 AND s.seconds < 0.4)
+FROM (
+    SELECT split_part(g.subject, '/', 1), split_part(g.subject, '/', 2), g.value, m.value
+    FROM median g JOIN median m USING (part, subject)
+    WHERE part = 'hostile' AND g.variant = 'growth' AND m.variant = 'seconds'
+) s (encoding, text, growth, seconds)
+GROUP BY s.encoding
+ORDER BY s.encoding;
+
+INSERT INTO goal (what, goal, figures, met)
+SELECT '`sum(tiktoken_count(…))` over 100,000 messages of 300 characters, ' || encoding,
+    'at least 0.85 of the engine''s throughput outside',
+    format('%s; %s without the scan of the table; %s by default settings (jit and parallel workers)',
+        pg_temp.show(ratio), pg_temp.show(net), pg_temp.show(defaults)),
+    ratio >= 0.85
+FROM unnest(ARRAY['cl100k_base', 'o200k_base']) encoding,
+    LATERAL (SELECT pg_temp.value('messages', encoding, 'ratio'),
+        pg_temp.value('messages', encoding, 'ratio_net'),
+        pg_temp.value('messages', encoding, 'ratio_defaults')) v (ratio, net, defaults);
+
+INSERT INTO goal (what, goal, figures, met)
+VALUES
+    ('building the tables, once in a clean build', '(seconds)',
+        format('%s s, for %s MB of tables', pg_temp.show(pg_temp.value('build', 'tables', 'seconds')),
+            pg_temp.show(pg_temp.value('build', 'tables', 'bytes') / 1e6)), NULL),
+    ('size of the library', 'under 80 MB',
+        format('%s MB', pg_temp.show(pg_temp.value('build', 'library', 'bytes') / 1e6)),
+        pg_temp.value('build', 'library', 'bytes') < 80e6);
+
+\echo '| what | goal | this run | |'
+\echo '|---|---|---|---|'
+SELECT format('| %s | %s | %s | %s |', what, goal, coalesce(figures, '-'),
+    CASE WHEN met THEN 'met' WHEN NOT met THEN 'not met' ELSE '-' END)
+FROM goal ORDER BY goal_id;
