@@ -12,6 +12,7 @@ mod reach;
 mod run;
 mod special;
 mod split;
+mod stream;
 mod truncate;
 
 use std::fmt;
@@ -26,6 +27,7 @@ pub use names::{canonical_name, nearest_names};
 use run::{Count, CountUpTo, Ids};
 use special::Special;
 use split::Pattern;
+pub use stream::{InvalidUtf8, Stream};
 pub use truncate::{Keep, marker};
 
 /// One encoding. There is one per process and name.
@@ -174,9 +176,12 @@ impl Encoding {
 
     /// Bytes of the longest token.
     fn longest_token(&self) -> usize {
-        let special = self.special.names().iter().map(|(name, _)| name.len());
-        let longest = special.max().unwrap_or(0);
-        longest.max(self.vocabulary.longest())
+        self.longest_special().max(self.vocabulary.longest())
+    }
+
+    fn longest_special(&self) -> usize {
+        let lengths = self.special.names().iter().map(|(name, _)| name.len());
+        lengths.max().unwrap_or(0)
     }
 
     fn token_bytes(&self, id: u32) -> Option<&'static [u8]> {

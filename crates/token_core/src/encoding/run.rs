@@ -13,6 +13,10 @@ use crate::interrupt;
 
 /// What becomes of the tokens, in the order of the text. To break ends the work.
 pub(super) trait Sink {
+    /// A piece starts here; its tokens follow.
+    #[inline(always)]
+    fn piece(&mut self, _start: usize) {}
+
     fn token(&mut self, id: u32) -> ControlFlow<()>;
     fn tokens(&mut self, ids: &[u32]) -> ControlFlow<()>;
 
@@ -158,6 +162,7 @@ impl Encoding {
         let mut next_check = interrupt::INTERVAL_BYTES;
         while start < text.len() {
             let end = P::piece_end(text, start);
+            sink.piece(start);
             if end - start <= cache::SHORT {
                 let key = short_key(self.tag, text, start, end);
                 match workspace.cache.get(key) {
