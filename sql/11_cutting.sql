@@ -14,9 +14,10 @@ CREATE FUNCTION @extschema@.tiktoken_truncate(
 COMMENT ON FUNCTION @extschema@.tiktoken_truncate(text, text, integer, text, boolean) IS
     'The content if it has at most max_tokens tokens, else its start, its end, or both with a '
     'marker between them that says how many tokens went (keep); never more than max_tokens. Cuts '
-    'at a paragraph, sentence or line if one ends in the last quarter, else at a word, never within '
-    'a grapheme. Where the marker has no room, the start is kept. Errors: 42704 unknown encoding, '
-    '22023 other keep or negative max_tokens, 54000 content over token_mgmt.max_content_bytes';
+    'at a paragraph, sentence or line if one ends in the last quarter, else at a word, never '
+    'within a grapheme. Where the marker has no room, the start is kept. Errors: 42704 unknown '
+    'encoding, 22023 other keep or negative max_tokens, 54000 content over '
+    'token_mgmt.max_content_bytes';
 
 CREATE TYPE token_mgmt.text_chunk AS (
     chunk_no integer,

@@ -49,16 +49,23 @@ def test_text_over_the_limit_is_refused_at_once(session):
     assert sqlstate(session, f"SELECT tiktoken_encode('o200k_base', {LONG})") == "54000"
 
 
-HUGE = f"jsonb_build_array(jsonb_build_object('role', 'user', 'content', {LONG}))"
+# Pieces that are no tokens, too long for the cache of pieces, and different from each other: with
+# 100 MB of them a count takes seconds, so it cannot be over before it is cancelled.
+RANDOM = random.Random(SEED)
+LETTERS = "".join(RANDOM.choices("abcdefghijklmnopqrstuvwxyz", k=100_000))
+ONE_PIECE = f"repeat('{LETTERS}', 1000)"
+WORDS = " ".join(LETTERS[start:start + 40] for start in range(0, len(LETTERS), 40))
+MANY_PIECES = f"repeat('{WORDS} ', 975)"
 
 
 @pytest.mark.parametrize("call", [
-    f"tiktoken_count('cl100k_base', {LONG})",
-    f"tiktoken_encode('o200k_base', {LONG})",
-    f"count_tokens('gpt-4o', {LONG})",
-    "tiktoken_count('cl100k_base', repeat('a', 100 * 1000 * 1000))",
-    "tiktoken_count('o200k_base', repeat(' ', 100 * 1000 * 1000))",
-], ids=["words", "encode", "count_tokens", "one letter", "spaces"])
+    f"tiktoken_count('cl100k_base', {MANY_PIECES})",
+    f"tiktoken_count('o200k_base', {ONE_PIECE})",
+    f"tiktoken_encode('o200k_base', {MANY_PIECES})",
+    f"count_tokens('gpt-4o', {MANY_PIECES})",
+    f"tiktoken_truncate('llama3', {MANY_PIECES}, 20000000, 'both')",
+    f"(SELECT sum(tokens) FROM tiktoken_chunks('qwen2', {ONE_PIECE}, 100, 20))",
+], ids=["words", "one piece", "encode", "count_tokens", "truncate", "chunks"])
 @pytest.mark.parametrize("how", ["timeout", "cancel"])
 def test_long_count_answers_within_two_seconds(target, session, call, how):
     session.execute("SET token_mgmt.max_content_bytes = '200MB'")
@@ -198,6 +205,9 @@ def test_database_of_another_encoding_counts_the_same(victim, target, encoding):
             SELECT tiktoken_count('cl100k_base', 'Un café à Besançon'),
                 tiktoken_encode('o200k_base', 'Un café à Besançon'),
                 tiktoken_decode('o200k_base', tiktoken_encode('o200k_base', 'Besançon')),
+                tiktoken_truncate('o200k_base', repeat('déjà vu ', 100), 30, 'both'),
+                (SELECT string_agg(c::text, '|') FROM
+                    tiktoken_chunks('cl100k_base', repeat('à bientôt. ', 10), 20, 5) c),
                 count_tokens('gpt-4o', 'déjà vu');
             SELECT messages, prompt_tokens, dropped, truncated FROM fit_messages(
                 jsonb_build_array(jsonb_build_object('role', 'user', 'content', 'Été ?'),
@@ -222,6 +232,8 @@ def test_characters_that_the_database_lacks_are_named(victim):
     with victim.connect("latin") as connection:
         smile = "SELECT tiktoken_decode('cl100k_base', '{76460,222}')"
         assert sqlstate(connection, smile) == "22P05"
+        cut = "SELECT tiktoken_truncate('cl100k_base', repeat('é', 100), 5)"
+        assert value(connection, cut) == "é" * 5
         assert value(connection, "SELECT tiktoken_count('cl100k_base', 'café')") == 2
 
 
@@ -229,6 +241,9 @@ def test_characters_that_the_database_lacks_are_named(victim):
     "SELECT tiktoken_count('cl100k_base', E'\\xe9')",
     "SELECT tiktoken_count(E'\\xe9', 'x')",
     "SELECT tiktoken_encode('o200k_base', E'\\xff\\xfe')",
+    "SELECT tiktoken_truncate('o200k_base', E'\\xff\\xfe', 1)",
+    "SELECT tiktoken_truncate('o200k_base', 'x', 1, E'\\xff')",
+    "SELECT tiktoken_chunks('o200k_base', E'\\xff\\xfe', 1)",
     "SELECT count_tokens('gpt-4o', E'\\xe9')",
     "SELECT count_messages('gpt-4o', jsonb_build_array(jsonb_build_object('role', 'user', "
     "'content', E'\\xe9')))",

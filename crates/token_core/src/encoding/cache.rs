@@ -8,8 +8,6 @@
 //! The caches are of fixed size, for all encodings of a thread together, and take memory only where
 //! they are written to.
 
-use bytemuck::Zeroable;
-
 /// Bytes of a piece that are kept beside their number in one key.
 pub(super) const SHORT: usize = 15;
 
@@ -21,31 +19,58 @@ const ID_BITS: usize = 18;
 const IDS: usize = 6;
 const COUNT_SHIFT: u32 = 120;
 
-/// Two megabytes for the short ones, one for the long.
-const SHORT_SETS: usize = 1 << 15;
-const LONG_ENTRIES: usize = 1 << 14;
+/// Two megabytes for the short pieces, one for the long.
+const SHORT_LINES: usize = 1 << 15;
+const LONG_LINES: usize = 1 << 14;
 
-/// Two pieces of up to 15 bytes and their ids, one cache line. A key's number of bytes is never 0,
-/// so zeros are no entry.
-#[derive(Clone, Copy, Zeroable)]
-#[repr(align(64))]
-struct ShortSet {
-    keys: [u128; 2],
-    /// 18 bits for each id, and their number in the highest bits.
-    ids: [u128; 2],
+/// What a cache line holds: two pieces of up to 15 bytes, or one of up to 30. First two keys, or the
+/// two halves of one, then the ids: 18 bits for each, and their number in the highest bits. A key's
+/// number of bytes is never 0, so zeros are no entry.
+type Line = [u128; 4];
+
+/// Lines that lie as cache lines do.
+struct Lines {
+    words: Vec<u128>,
+    start: usize,
 }
 
-/// A piece of up to 30 bytes and its ids.
-#[derive(Clone, Copy, Zeroable)]
-#[repr(align(64))]
-struct Long {
-    key: [u128; 2],
-    ids: [u128; 2],
+impl Lines {
+    const NONE: Lines = Lines {
+        words: Vec::new(),
+        start: 0,
+    };
+
+    /// Memory of zeros, of which the system gives none before it is written to. (Were it asked for
+    /// with a cache line's alignment, all of it would be written to.)
+    fn new(count: usize) -> Lines {
+        let words = vec![0; (count + 1) * LINE_WORDS];
+        let start = words.as_ptr().align_offset(LINE_BYTES).min(LINE_WORDS);
+        Lines { words, start }
+    }
+
+    #[inline(always)]
+    fn get(&self, place: usize) -> Option<&Line> {
+        self.words
+            .get(self.start + place * LINE_WORDS..)?
+            .first_chunk()
+    }
+
+    fn get_mut(&mut self, place: usize, count: usize) -> Option<&mut Line> {
+        if self.words.is_empty() {
+            *self = Lines::new(count);
+        }
+        self.words
+            .get_mut(self.start + place * LINE_WORDS..)?
+            .first_chunk_mut()
+    }
 }
+
+const LINE_BYTES: usize = 64;
+const LINE_WORDS: usize = 4;
 
 pub(super) struct Cache {
-    short: Vec<ShortSet>,
-    long: Vec<Long>,
+    short: Lines,
+    long: Lines,
 }
 
 /// The tokens of a piece.
@@ -124,63 +149,53 @@ fn hash(key: u128) -> u64 {
 
 #[inline(always)]
 fn short_place(key: u128) -> usize {
-    (hash(key) >> (64 - SHORT_SETS.trailing_zeros())) as usize
+    (hash(key) >> (64 - SHORT_LINES.trailing_zeros())) as usize
 }
 
 #[inline(always)]
 fn long_place([first, second]: [u128; 2]) -> usize {
     let mixed = hash(second ^ u128::from(hash(first) >> 8));
-    (mixed >> (64 - LONG_ENTRIES.trailing_zeros())) as usize
+    (mixed >> (64 - LONG_LINES.trailing_zeros())) as usize
 }
 
 impl Cache {
     pub(super) const fn new() -> Cache {
         Cache {
-            short: Vec::new(),
-            long: Vec::new(),
+            short: Lines::NONE,
+            long: Lines::NONE,
         }
     }
 
     #[inline(always)]
     pub(super) fn get(&self, key: u128) -> Option<Tokens> {
-        let set = self.short.get(short_place(key))?;
+        let line = self.short.get(short_place(key))?;
         // Which of the two it is is not worth a branch.
-        let in_second = usize::from(set.keys[0] != key);
-        (set.keys[in_second] == key).then_some(Tokens([set.ids[in_second], 0]))
+        let in_second = usize::from(line[0] != key);
+        (line[in_second] == key).then_some(Tokens([line[2 + in_second], 0]))
     }
 
     #[inline(always)]
     pub(super) fn get_long(&self, key: [u128; 2]) -> Option<Tokens> {
-        let entry = self.long.get(long_place(key))?;
-        (entry.key == key).then_some(Tokens(entry.ids))
+        let &[first, second, ids, more_ids] = self.long.get(long_place(key))?;
+        ([first, second] == key).then_some(Tokens([ids, more_ids]))
     }
 
     /// Keeps up to six ids, in the place of the older of two; a piece of more is merged each time.
     pub(super) fn put(&mut self, key: u128, ids: &[u32]) {
-        if self.short.is_empty() {
-            self.short = bytemuck::zeroed_vec(SHORT_SETS);
-        }
-        if let Some(set) = self.short.get_mut(short_place(key))
-            && ids.len() <= IDS
+        if ids.len() <= IDS
+            && let Some(line) = self.short.get_mut(short_place(key), SHORT_LINES)
         {
-            *set = ShortSet {
-                keys: [key, set.keys[0]],
-                ids: [pack(ids), set.ids[0]],
-            };
+            *line = [key, line[0], pack(ids), line[2]];
         }
     }
 
     /// Keeps up to twelve ids.
     pub(super) fn put_long(&mut self, key: [u128; 2], ids: &[u32]) {
-        if self.long.is_empty() {
-            self.long = bytemuck::zeroed_vec(LONG_ENTRIES);
-        }
         let (first, second) = ids.split_at(ids.len().min(IDS));
-        if let Some(entry) = self.long.get_mut(long_place(key))
-            && second.len() <= IDS
+        if second.len() <= IDS
+            && let Some(line) = self.long.get_mut(long_place(key), LONG_LINES)
         {
-            let ids = [pack(first), pack(second)];
-            *entry = Long { key, ids };
+            *line = [key[0], key[1], pack(first), pack(second)];
         }
     }
 }
