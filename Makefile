@@ -17,7 +17,7 @@ help: ## list the targets
 demo: ## install what is missing, build, run the main job on a private server (KEEP=1 PORT=N)
 	@scripts/demo.sh
 
-test: ## run every test (SUITE=core|golden|isolation|e2e|docs|drivers|lint, TEST=name)
+test: ## run every test (SUITE=core|fuzz|golden|isolation|e2e|docs|drivers|lint, TEST=name)
 	@tests/run
 
 bench: ## measure on a private server, as ratios

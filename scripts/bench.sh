@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# bench.sh: prepares a private server as production would run it (fsync on, preloaded) and runs
-# tests/bench/run on it.
+# bench.sh: prepares a private server as production would run it (fsync on) and runs
+# tests/bench/run on it: counting on a server that loads the library in each backend, the books on
+# one that preloads it. Leaves everything that was measured in build/bench.
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
 
@@ -9,24 +10,42 @@
 "$ROOT_DIR/scripts/prefix.sh"
 use_postgres
 cd "$ROOT_DIR"
-shown "cargo build" "$(find_cargo)" build --release -p token_core --example bench_count
+shown "cargo build" "$(find_cargo)" build --release -p token_bench
 "$ROOT_DIR/scripts/cluster.sh" sweep
 
+started=$SECONDS
 export CLUSTERS=$RUN_DIR/run-$$
 trap '"$ROOT_DIR/scripts/cluster.sh" destroy-all' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 # Ctrl-C of `make bench | tee log` ends the reader too.
 trap 'exit 141' PIPE
-"$ROOT_DIR/scripts/cluster.sh" create bench
-"$ROOT_DIR/scripts/cluster.sh" start bench --preload -c max_connections=200
+
+# start [--preload]
+start() {
+    "$ROOT_DIR/scripts/cluster.sh" start bench "$@" -c max_connections=200
+}
+
+target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
+export TOKEN_BENCH=$target/release/token_bench LIBRARY=$BUILD_DIR/$EXTENSION.so
+BUILD_SCRIPT=$(find "$target/release/build" -path '*/token_core-*/build-script-build' \
+    -printf '%T@ %p\n' | sort -rn | sed -n '1s/^[^ ]* //p')
+export BUILD_SCRIPT ROOT_DIR
 
 export PGHOST=$CLUSTERS/bench PGPORT=$SOCKET_PORT PGUSER=postgres PGDATABASE=bench
 export PSQL="$BIN/psql -X -h $PGHOST -p $PGPORT -U $PGUSER -d $PGDATABASE"
 export PGBENCH="$BIN/pgbench -h $PGHOST -p $PGPORT -U $PGUSER"
-export BENCH_COUNT=$ROOT_DIR/target/release/examples/bench_count
-[[ -z ${CARGO_TARGET_DIR:-} ]] ||
-    BENCH_COUNT=$(cd "$CARGO_TARGET_DIR" && pwd)/release/examples/bench_count
+export RESULTS=$BUILD_DIR/bench
+rm -rf "$RESULTS"
+mkdir -p "$RESULTS"
+
+"$ROOT_DIR/scripts/cluster.sh" create bench
+start
 "$BIN/createdb" "$PGDATABASE"
 $PSQL -q -v ON_ERROR_STOP=1 -c "CREATE EXTENSION $EXTENSION"
-"$ROOT_DIR/tests/bench/run"
+"$ROOT_DIR/tests/bench/run" count
+"$ROOT_DIR/scripts/cluster.sh" stop bench
+start --preload
+"$ROOT_DIR/tests/bench/run" books
+"$ROOT_DIR/tests/bench/run" report
+say "measured for $((SECONDS - started)) s; all figures and the tables of the peers are in build/bench"

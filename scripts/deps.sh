@@ -120,6 +120,7 @@ want_test_tools() {
     command -v node >/dev/null || packages+=(nodejs)
     command -v npm >/dev/null || packages+=(npm)
     command -v shellcheck >/dev/null || packages+=(shellcheck)
+    command -v "${CXX:-c++}" >/dev/null || packages+=(g++)
     has_faketime || packages+=(libfaketime)
 }
 

@@ -5,6 +5,7 @@
 
 use std::ffi::{CStr, c_char, c_int};
 
+use once_cell::sync::OnceCell;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
@@ -13,18 +14,10 @@ use crate::settings;
 
 /// An argument as UTF-8. What cannot be converted is refused by PostgreSQL (22021, 22P05).
 pub fn to_utf8(argument: &[u8]) -> Result<&str, ErrorReport> {
-    let length = c_length(argument)?;
-    let encoding = pg_sys::pg_enc::PG_UTF8 as c_int;
-    let from = argument.as_ptr().cast::<c_char>();
-    // SAFETY: `from` points to `length` bytes. The answer is either `from` itself, or a new C
-    // string in the current memory context, which outlives the call that the argument came with.
-    let utf8 = unsafe {
-        let to = pg_sys::pg_server_to_any(from, length, encoding);
-        if to.cast_const() == from {
-            argument
-        } else {
-            CStr::from_ptr(to).to_bytes()
-        }
+    let utf8 = if database_is_utf8() {
+        argument
+    } else {
+        server_to_utf8(argument)?
     };
     std::str::from_utf8(utf8).map_err(|_| {
         error(
@@ -33,6 +26,31 @@ pub fn to_utf8(argument: &[u8]) -> Result<&str, ErrorReport> {
             "The stored text has a byte sequence that the database's encoding does not allow.",
             "Repair the text, or convert it with convert_from().",
         )
+    })
+}
+
+/// Whether text is stored as UTF-8. A process stays in one database, and each call of PostgreSQL
+/// costs as much as counting a short text.
+fn database_is_utf8() -> bool {
+    static IS_UTF8: OnceCell<bool> = OnceCell::new();
+    // SAFETY: reads a setting of the database that the process has connected to.
+    let encoding = || unsafe { pg_sys::GetDatabaseEncoding() };
+    *IS_UTF8.get_or_init(|| encoding() == pg_sys::pg_enc::PG_UTF8 as c_int)
+}
+
+fn server_to_utf8(argument: &[u8]) -> Result<&[u8], ErrorReport> {
+    let length = c_length(argument)?;
+    let encoding = pg_sys::pg_enc::PG_UTF8 as c_int;
+    let from = argument.as_ptr().cast::<c_char>();
+    // SAFETY: `from` points to `length` bytes. The answer is either `from` itself, or a new C
+    // string in the current memory context, which outlives the call that the argument came with.
+    Ok(unsafe {
+        let to = pg_sys::pg_server_to_any(from, length, encoding);
+        if to.cast_const() == from {
+            argument
+        } else {
+            CStr::from_ptr(to).to_bytes()
+        }
     })
 }
 

@@ -1,12 +1,12 @@
 # The part of `run` that measures counting: first calls, memory, throughput, the build. Sourced.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 
 encodings=(cl100k_base o200k_base)
 first_rounds=15
 memory_rounds=5
 load_rounds=3
 message_rounds=9
-count_rounds=3
+count_rounds=5
 
 # record_row PART SUBJECT VARIANT VALUE
 record_row() {
@@ -153,7 +153,7 @@ repeat() {
 
 measure_counting() {
     say "building: the tables once more"
-    repeat 1 build_round
+    build_round
     say "first counts of fresh backends ($first_rounds rounds)"
     repeat "$first_rounds" first_round
     say "memory of backends ($memory_rounds rounds after a first count, $load_rounds under load)"

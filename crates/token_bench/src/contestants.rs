@@ -94,6 +94,16 @@ impl Engine {
         }
     }
 
+    /// Where names of special tokens in the text stand for those tokens, as they do in
+    /// `tiktoken_count()`; `None` for those whose crates are not asked for that here.
+    pub fn count_with_special(&self, text: &str) -> Option<usize> {
+        match self {
+            Engine::TokenCore(encoding) => Some(encoding.count_with_special(text)),
+            Engine::TiktokenRs(bpe) => Some(bpe.count_with_special_tokens(text)),
+            _ => None,
+        }
+    }
+
     pub fn encode(&self, text: &str) -> Vec<u32> {
         match self {
             Engine::TokenCore(encoding) => encoding.encode(text),

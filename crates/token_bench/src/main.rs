@@ -1,8 +1,11 @@
 //! Compares `token_core` with other tokenizers that give tiktoken's ids, as ratios to tiktoken-rs.
 //!
-//! `token_bench [all|throughput|hostile|first] [--rounds N] [--encode] [--root DIR]`, in a release
-//! build. DIR is the repository, by default the current directory. `--encode` adds the throughput
-//! of encoding to that of counting. 1 KB is 1000 bytes, 1 MB a million.
+//! `token_bench [all|throughput|hostile|first] [--rounds N] [--encode] [--root DIR] [--raw FILE]`, in
+//! a release build. DIR is the repository, by default the current directory. `--encode` adds the
+//! throughput of encoding to that of counting. FILE gets the figures behind the tables, for
+//! `make bench`: part, subject, variant and value, tab-separated. 1 KB is 1000 bytes, 1 MB a million.
+//!
+//! `token_bench texts NAME,NAME ENCODING FILE...` counts the texts of files, for the same.
 //!
 //! A ratio is the median of the ratios within a round, in which everyone has a turn. Ratios of one
 //! run can be compared with those of another run on the same machine; MB/s and milliseconds cannot,
@@ -25,9 +28,11 @@
 //!   process would share. "anonymous" is without them, what every further process costs, and what
 //!   the last column compares. Memory that was freed but not given back to the system counts, a
 //!   cache that is reserved but not touched does not.
-//! - **Hostile texts.** A process each; the median of calls on the same text, or one call where it
-//!   takes more than 0.1 s (token_core: always three at least), so the caches are warm in all but
-//!   the first. "growth" is 1 MB by 100 KB: 10 is linear.
+//! - **Hostile texts.** A process each; the median of calls, or one call where it takes more than
+//!   0.1 s (token_core: always three at least, in five processes in turns for each size). The time
+//!   is that of a processor. Random texts are new ones in each call, as caches would answer for one
+//!   seen before; the others are the same, so that caches are warm in all calls but the first.
+//!   "growth" is 1 MB by 100 KB: 10 is linear.
 //! - **Build.** Everyone is compiled in this workspace's release profile, without link-time
 //!   optimisation and without instructions of the CPU at hand. tiktoken has only OpenAI's
 //!   vocabularies compiled in.
@@ -40,8 +45,10 @@ mod first;
 mod generated;
 mod hostile;
 mod mo;
+mod raw;
 mod rounds;
 mod table;
+mod texts;
 mod throughput;
 mod words;
 
@@ -50,16 +57,18 @@ use std::fs::read_to_string;
 use std::path::{Path, PathBuf};
 
 use corpora::{Corpus, read_corpora};
+use raw::Raw;
 use rounds::Operation;
 
-const USAGE: &str =
-    "usage: token_bench [all|throughput|hostile|first] [--rounds N] [--encode] [--root DIR]";
+const USAGE: &str = "usage: token_bench [all|throughput|hostile|first] [--rounds N] [--encode] \
+    [--root DIR] [--raw FILE] | texts NAME,NAME ENCODING FILE...";
 
 struct Options {
     command: String,
     rounds: usize,
     encode: bool,
     root: PathBuf,
+    raw: Option<PathBuf>,
 }
 
 fn parse(arguments: &[String]) -> Result<Options, Box<dyn Error>> {
@@ -68,6 +77,7 @@ fn parse(arguments: &[String]) -> Result<Options, Box<dyn Error>> {
         rounds: 7,
         encode: false,
         root: PathBuf::from("."),
+        raw: None,
     };
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
@@ -76,6 +86,7 @@ fn parse(arguments: &[String]) -> Result<Options, Box<dyn Error>> {
             "--encode" => options.encode = true,
             "--rounds" => options.rounds = arguments.next().ok_or(USAGE)?.parse()?,
             "--root" => options.root = arguments.next().ok_or(USAGE)?.into(),
+            "--raw" => options.raw = Some(arguments.next().ok_or(USAGE)?.into()),
             _ => return Err(USAGE.into()),
         }
     }
@@ -97,7 +108,12 @@ fn print_machine() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn print_throughput(root: &Path, rounds: usize, encode: bool) -> Result<(), Box<dyn Error>> {
+fn print_throughput(
+    root: &Path,
+    rounds: usize,
+    encode: bool,
+    raw: &mut Raw,
+) -> Result<(), Box<dyn Error>> {
     let corpora = read_corpora(root)?;
     println!("### Texts\n");
     for corpus in &corpora {
@@ -109,12 +125,12 @@ fn print_throughput(root: &Path, rounds: usize, encode: bool) -> Result<(), Box<
         true => &[Operation::Count, Operation::Encode][..],
         false => &[Operation::Count],
     };
-    throughput::print(&corpora, operations, rounds)?;
-    Ok(())
+    throughput::print(&corpora, operations, rounds, raw)
 }
 
 fn compare(options: &Options) -> Result<(), Box<dyn Error>> {
     let wanted = |name| options.command == "all" || options.command == name;
+    let mut raw = Raw::default();
     print_machine()?;
     // At first, while this process has none of the pages of the program's file that hold tables:
     // the children would share them with it.
@@ -122,12 +138,15 @@ fn compare(options: &Options) -> Result<(), Box<dyn Error>> {
         first::print()?;
     }
     if wanted("throughput") {
-        print_throughput(&options.root, options.rounds, options.encode)?;
+        print_throughput(&options.root, options.rounds, options.encode, &mut raw)?;
     }
     if wanted("hostile") {
-        hostile::print()?;
+        hostile::print(&mut raw)?;
     }
-    Ok(())
+    match &options.raw {
+        Some(path) => raw.write(path),
+        None => Ok(()),
+    }
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -140,6 +159,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         ["hostile-one", contestant, encoding, text, bytes, repeats] => {
             hostile::run_alone(contestant, encoding, text, bytes, repeats)
+        }
+        ["texts", contestants, encoding, ref files @ ..] => {
+            texts::print(contestants, encoding, files)
         }
         _ => compare(&parse(&arguments)?),
     }

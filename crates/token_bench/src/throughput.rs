@@ -5,6 +5,7 @@ use std::error::Error;
 use crate::agreement::{encode_all, find_disagreement};
 use crate::contestants::{Contestant, ENCODINGS, Engine, REFERENCE};
 use crate::corpora::{Corpus, split_evenly};
+use crate::raw::Raw;
 use crate::rounds::{Lane, Operation, run_rounds};
 use crate::table::{Table, format_number};
 
@@ -15,6 +16,7 @@ pub fn print(
     corpora: &[Corpus],
     operations: &[Operation],
     rounds: usize,
+    raw: &mut Raw,
 ) -> Result<(), Box<dyn Error>> {
     for encoding in ENCODINGS {
         // Once per process: another toktok-rs would have to share the budget of its caches.
@@ -23,7 +25,7 @@ pub fn print(
             .map(|contestant| contestant.build(encoding))
             .collect::<Result<Vec<_>, _>>()?;
         for &operation in operations {
-            print_tables(encoding, &engines, corpora, operation, rounds)?;
+            print_tables(encoding, &engines, corpora, operation, rounds, raw)?;
         }
     }
     Ok(())
@@ -35,6 +37,7 @@ fn print_tables(
     corpora: &[Corpus],
     operation: Operation,
     rounds: usize,
+    raw: &mut Raw,
 ) -> Result<(), Box<dyn Error>> {
     let head = || {
         ["text"]
@@ -53,6 +56,9 @@ fn print_tables(
             let name = format!("{}, {label}", corpus.name);
             let mut lanes = enter(engines, &texts, &name, &mut notes);
             run_rounds(&mut lanes, &texts, operation, rounds);
+            if operation == Operation::Count {
+                note_ratios(raw, &format!("{encoding}/{name}"), &lanes);
+            }
             let reference = lanes.get(REFERENCE as usize).and_then(Option::as_ref);
             let (mut ratio_row, mut rate_row) = (vec![name.clone()], vec![name]);
             for (lane, logarithms) in lanes.iter().zip(&mut logarithms) {
@@ -78,6 +84,18 @@ fn print_tables(
         println!("Left out:\n\n{}\n", notes.join("\n"));
     }
     Ok(())
+}
+
+/// How many times as fast as each of the others `token_core` was.
+fn note_ratios(raw: &mut Raw, subject: &str, lanes: &[Option<Lane>]) {
+    let Some(Some(own)) = lanes.get(Contestant::TokenCore as usize) else {
+        return;
+    };
+    for (contestant, lane) in Contestant::ALL.into_iter().zip(lanes) {
+        if let Some(lane) = lane {
+            raw.push("throughput", subject, contestant.name(), own.ratio_to(lane));
+        }
+    }
 }
 
 /// A lane for everyone who gives tiktoken-rs's ids on these texts.

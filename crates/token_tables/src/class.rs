@@ -38,6 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes there")]
     fn every_class_is_found_again() {
         let classes: Vec<u8> = (0..CHARACTERS)
             .map(|c| (c / 1000 % 7 + usize::from(c % 4099 == 0)) as u8)

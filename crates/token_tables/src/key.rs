@@ -63,6 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "takes minutes there")]
     fn no_two_strings_have_the_same_key() {
         let mut strings: Vec<Vec<u8>> = Vec::new();
         for length in 1..=LONGEST_MIDDLE_KEY {

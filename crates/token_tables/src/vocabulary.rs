@@ -35,7 +35,8 @@ pub struct Vocabulary<'a> {
 }
 
 impl<'a> Vocabulary<'a> {
-    /// Takes what [`write_vocabulary`](crate::write_vocabulary) wrote, aligned to 64 bytes. Looks
+    /// Takes what [`write_vocabulary`](crate::write_vocabulary) wrote, aligned to 8 bytes or
+    /// more. Looks
     /// at nothing but the directory.
     pub fn from_tables(tables: &'a [u8]) -> Option<Vocabulary<'a>> {
         Some(Vocabulary {
@@ -117,7 +118,7 @@ impl<'a> Vocabulary<'a> {
         let is_it = |id: u32| match self.starts.get(id as usize..) {
             // A longer token may begin with this one.
             Some(&[start, end, ..]) => {
-                (end - start) as usize == length
+                end.wrapping_sub(start) as usize == length
                     && middle_key(self.bytes, start as usize, length) == key
             }
             _ => false,

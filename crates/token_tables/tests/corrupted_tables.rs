@@ -1,6 +1,8 @@
 //! Tables that are not as they were written are refused, or look-ups in them end without a panic:
 //! whatever the directory says, nothing is read beyond it.
 
+#![allow(clippy::unwrap_used)]
+
 mod aligned;
 
 use std::sync::LazyLock;
@@ -20,11 +22,11 @@ static TOKENS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         "th",
         "the",
         "er",
-        "ther",
         "other",
-        "tem",
+        "em",
         "me",
-        "thet",
+        "theme",
+        "heme",
         "the other theme",
     ] {
         tokens.push(token.into());
@@ -66,7 +68,7 @@ impl Random {
 /// Asks for everything; what the answers are does not matter.
 fn look_up(vocabulary: &Vocabulary) {
     let ids = (0..TOKENS.len() as u32 + 2).chain([1 << 17, NONE - 1, NONE]);
-    for start in (0..TEXT.len()).step_by(3) {
+    for start in (0..TEXT.len()).step_by(if cfg!(miri) { 23 } else { 3 }) {
         for end in (start..=TEXT.len()).step_by(1 + start % 5) {
             vocabulary.id(TEXT, start, end);
         }
@@ -75,7 +77,7 @@ fn look_up(vocabulary: &Vocabulary) {
         vocabulary.merged_bytes(TEXT[start], TEXT[TEXT.len() - 1]);
         vocabulary.byte_id(TEXT[start]);
     }
-    for id in ids.step_by(if cfg!(miri) { 7 } else { 1 }) {
+    for id in ids.step_by(if cfg!(miri) { 31 } else { 1 }) {
         let token = vocabulary.bytes(id);
         vocabulary.id(token, 0, token.len());
         vocabulary.is_reachable(id);
@@ -156,7 +158,7 @@ fn tables_off_their_boundary_are_refused_or_right() {
 fn look_ups_survive_a_directory_with_wrong_bytes() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut tables = TABLES.clone();
-    for _ in 0..if cfg!(miri) { 60 } else { 10_000 } {
+    for _ in 0..if cfg!(miri) { 20 } else { 10_000 } {
         tables[..directory()].copy_from_slice(&TABLES[..directory()]);
         for _ in 0..=random.below(3) {
             let at = random.below(directory());
@@ -172,7 +174,7 @@ fn look_ups_survive_a_directory_of_other_places() {
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
     let mut tables = TABLES.clone();
     let words = TABLES.len() / WORD;
-    let rounds = if cfg!(miri) { 30 } else { 10_000 };
+    let rounds = if cfg!(miri) { 10 } else { 10_000 };
     let mut taken = 0;
     for _ in 0..rounds {
         tables[..directory()].copy_from_slice(&TABLES[..directory()]);

@@ -1,5 +1,7 @@
 //! What cannot be written as tables, and what just can.
 
+#![allow(clippy::unwrap_used)]
+
 mod aligned;
 
 use aligned::Aligned;
@@ -61,6 +63,7 @@ fn bytes_rank_before_what_is_merged() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "so many ids take minutes")]
 fn ids_end_where_their_bits_do() {
     let mut tokens = bytes();
     tokens.resize(MOST_IDS - 1, Vec::new());

@@ -9,6 +9,7 @@
 //! last one is taken back for a shorter one. (Hendrik van Antwerpen and Alexander Neubeck, "So many
 //! tokens, so little time", GitHub, 2024.)
 
+use std::mem;
 use std::ops::ControlFlow::{self, Continue};
 
 use token_tables::{NONE, Vocabulary};
@@ -21,24 +22,57 @@ use crate::interrupt;
 /// no more than a few are ever taken back in a row.
 const KEPT_BACK: usize = 1024;
 
-/// Words of the scratch memory that outlive a piece.
-const MOST_KEPT: usize = 8 * 1024;
-
 /// Memory that is reused from piece to piece.
 pub(super) struct Scratch {
     /// The tokens so far, less those handed on.
     pub ids: Vec<u32>,
-    marks: Vec<Marks>,
+    places: Places,
     hints: Hints,
 }
 
-/// One bit for each of 64 places of a piece.
+/// What is known of each place of a piece, one bit each for 64 of them.
+#[derive(Default)]
+struct Places(Vec<Marks>);
+
 #[derive(Clone, Copy, Default)]
 struct Marks {
     /// No encoding goes on from here.
     dead: u64,
     /// The token that starts here was a hint: longer ones were not tried.
     hinted: u64,
+}
+
+impl Places {
+    /// Marks that outlive a piece.
+    const MOST_KEPT: usize = 4 * 1024;
+
+    fn of(mut memory: Vec<Marks>, length: usize) -> Places {
+        memory.clear();
+        memory.resize(length / 64 + 1, Marks::default());
+        Places(memory)
+    }
+
+    fn is_dead(&self, at: usize) -> bool {
+        let marks = self.0.get(at / 64);
+        marks.is_some_and(|marks| marks.dead >> (at % 64) & 1 == 1)
+    }
+
+    fn set_dead(&mut self, at: usize) {
+        if let Some(marks) = self.0.get_mut(at / 64) {
+            marks.dead |= 1 << (at % 64);
+        }
+    }
+
+    /// Sets whether the token at a place was a hint; returns whether the one before was.
+    fn set_hinted(&mut self, at: usize, hinted: bool) -> bool {
+        let Some(marks) = self.0.get_mut(at / 64) else {
+            return false;
+        };
+        let before = marks.hinted >> (at % 64) & 1 == 1;
+        marks.hinted &= !(1 << (at % 64));
+        marks.hinted |= u64::from(hinted) << (at % 64);
+        before
+    }
 }
 
 /// What had to follow a token, where that was not the longest one. In a run of dashes it is so at
@@ -62,25 +96,9 @@ impl Scratch {
     pub(super) const fn new() -> Scratch {
         Scratch {
             ids: Vec::new(),
-            marks: Vec::new(),
+            places: Places(Vec::new()),
             hints: Hints::NONE,
         }
-    }
-
-    fn start(&mut self, length: usize) {
-        self.ids.clear();
-        self.marks.clear();
-        self.marks.resize(length / 64 + 1, Marks::default());
-        self.hints = Hints::NONE;
-    }
-
-    fn marks(&mut self, at: usize) -> Option<&mut Marks> {
-        self.marks.get_mut(at / 64)
-    }
-
-    fn is_dead(&self, at: usize) -> bool {
-        let marks = self.marks.get(at / 64);
-        marks.is_some_and(|marks| marks.dead >> (at % 64) & 1 == 1)
     }
 }
 
@@ -100,7 +118,10 @@ pub(super) fn merge_piece<S: Sink>(
     scratch: &mut Scratch,
     sink: &mut S,
 ) -> ControlFlow<()> {
-    scratch.start(piece.len());
+    scratch.ids.clear();
+    scratch.hints = Hints::NONE;
+    // Taken out, so that an interrupt leaves nothing of a huge piece behind.
+    let mut places = Places::of(mem::take(&mut scratch.places.0), piece.len());
     let mut at = 0;
     let mut last = Last::NONE;
     let mut next = Try::First;
@@ -115,14 +136,11 @@ pub(super) fn merge_piece<S: Sink>(
             Try::Below(length) => length,
         };
         let (id, length) = hint.unwrap_or_else(|| vocabulary.longest_token(rest, below));
-        if !scratch.is_dead(at + length) && last.goes_with(vocabulary, piece, at, id) {
+        if !places.is_dead(at + length) && last.goes_with(vocabulary, piece, at, id) {
             let is_longest = hint.is_none() && below == usize::MAX;
             if !is_longest {
                 scratch.hints.set(last.id, id);
-                if let Some(marks) = scratch.marks(at) {
-                    marks.hinted &= !(1 << (at % 64));
-                    marks.hinted |= u64::from(hint.is_some()) << (at % 64);
-                }
+                places.set_hinted(at, hint.is_some());
             }
             scratch.ids.push(id);
             last = Last { id, is_longest };
@@ -132,12 +150,18 @@ pub(super) fn merge_piece<S: Sink>(
             next = Try::Below(usize::MAX);
         } else if length > 1 {
             next = Try::Below(length);
-        } else {
-            (at, next) = take_back(vocabulary, at, scratch);
+        } else if let Some(before) = take_back(vocabulary, at, &mut scratch.ids, &mut places) {
+            (at, next) = before;
             last = Last {
                 id: scratch.ids.last().copied().unwrap_or(NONE),
                 is_longest: false,
             };
+        } else {
+            // Every text has an encoding, so only broken tables lead here. The text goes on.
+            scratch.ids.push(id);
+            last = Last::NONE;
+            at += length;
+            next = Try::First;
         }
         if at >= next_check {
             interrupt::check();
@@ -149,8 +173,8 @@ pub(super) fn merge_piece<S: Sink>(
             scratch.ids.drain(..settled);
         }
     }
-    if scratch.marks.capacity() > MOST_KEPT {
-        scratch.marks = Vec::new();
+    if places.0.capacity() <= Places::MOST_KEPT {
+        scratch.places = places;
     }
     sink.tokens(&scratch.ids)?;
     Continue(())
@@ -169,27 +193,22 @@ fn hint(
 }
 
 /// Takes back the last token behind which there is something else to try, as no token at `at` goes
-/// with what is before it. Returns where to go on, and with what.
-fn take_back(vocabulary: &Vocabulary, mut at: usize, scratch: &mut Scratch) -> (usize, Try) {
+/// with what is before it. Returns where to go on, and with what; nothing if there is no such token.
+fn take_back(
+    vocabulary: &Vocabulary,
+    mut at: usize,
+    ids: &mut Vec<u32>,
+    places: &mut Places,
+) -> Option<(usize, Try)> {
     loop {
-        let length = scratch.ids.pop().map_or(0, |id| vocabulary.bytes(id).len());
-        if let Some(marks) = scratch.marks(at) {
-            marks.dead |= 1 << (at % 64);
-        }
+        let length = vocabulary.bytes(ids.pop()?).len();
+        places.set_dead(at);
         at -= length;
-        let hinted = match scratch.marks(at) {
-            Some(marks) => {
-                let hinted = marks.hinted >> (at % 64) & 1 == 1;
-                marks.hinted &= !(1 << (at % 64));
-                hinted
-            }
-            None => false,
-        };
-        if hinted {
-            return (at, Try::Below(usize::MAX));
+        if places.set_hinted(at, false) {
+            return Some((at, Try::Below(usize::MAX)));
         }
         if length != 1 {
-            return (at, Try::Below(length));
+            return Some((at, Try::Below(length)));
         }
     }
 }

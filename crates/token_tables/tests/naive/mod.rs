@@ -7,6 +7,7 @@ use token_tables::{NONE, Vocabulary};
 
 pub struct Naive {
     pub tokens: Vec<Vec<u8>>,
+    longest: usize,
     ids: BTreeMap<Vec<u8>, u32>,
     parts: Vec<Option<[u32; 2]>>,
     merges: BTreeMap<[u32; 2], u32>,
@@ -18,6 +19,7 @@ impl Naive {
         let ids = (0..).zip(&tokens).filter(|(_, token)| !token.is_empty());
         let ids = ids.map(|(id, token)| (token.clone(), id)).collect();
         let mut naive = Naive {
+            longest: tokens.iter().map(Vec::len).max().unwrap_or(0),
             tokens,
             ids,
             parts: Vec::new(),
@@ -68,7 +70,8 @@ impl Naive {
     }
 
     fn longest_token(&self, text: &[u8], below: usize) -> Option<(u32, usize)> {
-        (1..below.min(text.len() + 1)).rev().find_map(|length| {
+        let most = text.len().min(self.longest).min(below - 1);
+        (1..=most).rev().find_map(|length| {
             let id = self.id(&text[..length])?;
             self.is_reachable(id).then_some((id, length))
         })
