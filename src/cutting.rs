@@ -9,7 +9,7 @@ use token_core::encoding::{ChunkTooSmall, Keep};
 
 use crate::counting::known_encoding;
 use crate::error::error;
-use crate::text::{DatabaseText, content, from_utf8, to_utf8};
+use crate::text::{DatabaseText, content, database_length, from_utf8, to_utf8};
 
 type Row = pgrx::composite_type!('static, "token_mgmt.text_chunk");
 type Chunks = SetOfIterator<'static, Row>;
@@ -48,18 +48,31 @@ fn tiktoken_chunks(
             "A tenth of max_tokens is a usual overlap.",
         ));
     }
-    let text = content(text)?;
-    let mut rows = Vec::new();
+    // The rows are made one by one: with a large overlap they are many times the text.
+    let text = content(text)?.to_owned();
+    let mut chunks = encoding.chunks(most, overlap, special_tokens);
     // Where the chunk before starts, in bytes and in characters.
     let (mut byte, mut character) = (0, 0);
-    for (number, chunk) in (1_i32..).zip(encoding.chunks(text, most, overlap, special_tokens)) {
-        let chunk = chunk.map_err(|small| too_small(text, &small))?;
-        character += text[byte..chunk.range.start].chars().count();
+    let mut number = 0;
+    Ok(SetOfIterator::new(std::iter::from_fn(move || {
+        let chunk = match chunks.next(&text)? {
+            Ok(chunk) => chunk,
+            Err(small) => raise(too_small(&text, &small)),
+        };
+        let before = &text[byte..chunk.range.start];
+        character += database_length(before).unwrap_or_else(|error| raise(error));
         byte = chunk.range.start;
-        let content = DatabaseText(from_utf8(&text[chunk.range])?);
-        rows.push(row(number, content, chunk.tokens, character).map_err(unexpected)?);
-    }
-    Ok(SetOfIterator::new(rows))
+        number += 1;
+        let content = from_utf8(&text[chunk.range]).unwrap_or_else(|error| raise(error));
+        let row = row(number, DatabaseText(content), chunk.tokens, character);
+        Some(row.unwrap_or_else(|cause| raise(unexpected(cause))))
+    })))
+}
+
+/// An iterator cannot return an error. This one unwinds, as PostgreSQL's own do.
+fn raise(error: ErrorReport) -> ! {
+    error.report(PgLogLevel::ERROR);
+    unreachable!("an error was reported")
 }
 
 fn row(

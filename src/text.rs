@@ -91,6 +91,19 @@ pub fn from_utf8(result: &str) -> Result<Vec<u8>, ErrorReport> {
     })
 }
 
+/// How many characters PostgreSQL's own functions see in a text: bytes in SQL_ASCII, for one.
+pub fn database_length(text: &str) -> Result<usize, ErrorReport> {
+    if database_is_utf8() {
+        return Ok(text.chars().count());
+    }
+    let text = from_utf8(text)?;
+    let length = c_length(&text)?;
+    // SAFETY: points to `length` bytes of text in the database's encoding.
+    let characters =
+        unsafe { pg_sys::pg_mbstrlen_with_len(text.as_ptr().cast::<c_char>(), length) };
+    Ok(usize::try_from(characters).unwrap_or(0))
+}
+
 /// A `text` value in the database's encoding, for a row. (A `Vec<u8>` would be taken for a `bytea`,
 /// which looks the same but is another type.)
 pub struct DatabaseText(pub Vec<u8>);

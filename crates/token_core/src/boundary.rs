@@ -50,7 +50,15 @@ pub fn best_before(text: &str, at: usize) -> usize {
     let found = last_paragraph(searched, rest)
         .or_else(|| last_sentence(with_next, searched.len()))
         .or_else(|| last_word(with_next, searched.len()));
-    found.map_or(at, |found| low + found)
+    found
+        .map(|found| low + found)
+        .filter(|found| is_grapheme_boundary(text, *found))
+        .unwrap_or(at)
+}
+
+/// A bound of a word or a sentence need not be one of a grapheme: an emoji's modifier is a word.
+fn is_grapheme_boundary(text: &str, at: usize) -> bool {
+    GraphemeCursor::new(at, text.len(), true).is_boundary(text, 0) != Ok(false)
 }
 
 /// Behind the last blank line, or before one that comes next.
@@ -98,7 +106,10 @@ pub fn best_after(text: &str, at: usize) -> usize {
         starts.next()
     };
     let found = first(&mut sentence_starts(searched)).or_else(|| first(&mut word_starts(searched)));
-    found.map_or(at, |found| before + found)
+    found
+        .map(|found| before + found)
+        .filter(|found| is_grapheme_boundary(text, *found))
+        .unwrap_or(at)
 }
 
 /// Where sentences start, lines too. The start of what is looked at is none.
@@ -167,6 +178,13 @@ mod tests {
         assert_eq!(starts("aaaa bbbb cccc dddd eeee", 5), "bbbb cccc dddd eeee");
         assert_eq!(starts("aaaaaaaaaaaa", 2), "aaaaaaaaaa");
         assert_eq!(starts("whole", 0), "whole");
+    }
+
+    #[test]
+    fn bound_of_a_word_within_a_grapheme_is_none() {
+        assert_eq!(starts("一二三四。\u{1f3fd}", 12), "。\u{1f3fd}");
+        assert_eq!(ends("aa bb cc。\u{1f3fd} dd", 12), "aa bb cc");
+        assert_eq!(starts("aa bb c\u{600}中文 dd", 8), "文 dd");
     }
 
     #[test]

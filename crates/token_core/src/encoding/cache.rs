@@ -14,6 +14,9 @@ pub(super) const SHORT: usize = 15;
 /// Bytes of the longest piece that is kept.
 pub(super) const LONG: usize = 2 * SHORT;
 
+/// Encodings that a key can tell apart.
+pub(super) const MOST_ENCODINGS: usize = 16;
+
 const ID_BITS: usize = 18;
 /// Ids in one number.
 const IDS: usize = 6;

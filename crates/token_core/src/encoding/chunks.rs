@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use super::Encoding;
-use crate::boundary::grapheme_before;
 use crate::interrupt;
 
 /// A part of a text.
@@ -25,9 +24,8 @@ pub struct ChunkTooSmall {
 }
 
 /// The parts of a text, one after the other.
-pub struct Chunks<'a> {
-    encoding: &'a Encoding,
-    text: &'a str,
+pub struct Chunks {
+    encoding: &'static Encoding,
     most: usize,
     overlap: usize,
     special: bool,
@@ -45,20 +43,15 @@ impl Encoding {
     /// [`truncate`](Encoding::truncate) cuts; they cover all of it. A part starts with up to
     /// `overlap` tokens of the one before. A grapheme of more than `most` tokens is cut between
     /// characters.
-    pub fn chunks<'a>(
-        &'a self,
-        text: &'a str,
-        most: usize,
-        overlap: usize,
-        special: bool,
-    ) -> Chunks<'a> {
+    ///
+    /// The text is not part of the value: give the same to each call of [`Chunks::next`].
+    pub fn chunks(&'static self, most: usize, overlap: usize, special: bool) -> Chunks {
         Chunks {
             encoding: self,
-            text,
             most,
             overlap,
             special,
-            next: (!text.is_empty()).then_some(Next {
+            next: Some(Next {
                 start: 0,
                 covered: 0,
             }),
@@ -66,40 +59,40 @@ impl Encoding {
     }
 }
 
-impl Iterator for Chunks<'_> {
-    type Item = Result<Chunk, ChunkTooSmall>;
-
-    fn next(&mut self) -> Option<Self::Item> {
+impl Chunks {
+    /// The next part of the text.
+    pub fn next(&mut self, text: &str) -> Option<Result<Chunk, ChunkTooSmall>> {
         let Next { mut start, covered } = self.next.take()?;
+        if text.is_empty() {
+            return None;
+        }
         interrupt::check();
-        let mut end = self.end(start);
+        let mut end = self.end(text, start);
         if end.as_ref().is_ok_and(|end| *end <= covered) {
             start = covered;
-            end = self.end(start);
+            end = self.end(text, start);
         }
         let end = match end {
             Ok(end) => end,
             Err(error) => return Some(Err(error)),
         };
-        if end < self.text.len() {
+        if end < text.len() {
             self.next = Some(Next {
-                start: self.next_start(start, end),
+                start: self.next_start(text, start, end),
                 covered: end,
             });
         }
         let range = start..end;
-        let tokens = self.tokens_of(range.clone());
+        let tokens = self.tokens_of(&text[range.clone()]);
         Some(Ok(Chunk { range, tokens }))
     }
-}
 
-impl Chunks<'_> {
-    fn tokens_of(&self, range: Range<usize>) -> usize {
-        self.encoding.count_as(&self.text[range], self.special)
+    fn tokens_of(&self, part: &str) -> usize {
+        self.encoding.count_as(part, self.special)
     }
 
-    fn end(&self, start: usize) -> Result<usize, ChunkTooSmall> {
-        let rest = &self.text[start..];
+    fn end(&self, text: &str, start: usize) -> Result<usize, ChunkTooSmall> {
+        let rest = &text[start..];
         let end = start + self.encoding.start_end(rest, self.most, self.special);
         if end > start {
             return Ok(end);
@@ -109,26 +102,25 @@ impl Chunks<'_> {
         let reach = self.encoding.reach(rest, self.most, self.special);
         let mut end = rest.floor_char_boundary(reach.unwrap_or(rest.len()));
         while end > 0 {
-            if self.tokens_of(start..start + end) <= self.most {
+            if self.tokens_of(&rest[..end]) <= self.most {
                 return Ok(start + end);
             }
             end = rest.floor_char_boundary(end - 1);
         }
         let first = rest.chars().next().map_or(0, char::len_utf8);
         Err(ChunkTooSmall {
-            tokens: self.tokens_of(start..start + first),
+            tokens: self.tokens_of(&rest[..first]),
             start,
         })
     }
 
     /// Where the part behind `start..end` starts: in it, and behind its start.
-    fn next_start(&self, start: usize, end: usize) -> usize {
+    fn next_start(&self, text: &str, start: usize, end: usize) -> usize {
         if self.overlap == 0 {
             return end;
         }
-        let chunk = &self.text[start..end];
-        let again = self.encoding.end_start(chunk, self.overlap, self.special);
-        let again = grapheme_before(self.text, start + again);
+        let chunk = &text[start..end];
+        let again = start + self.encoding.end_start(chunk, self.overlap, self.special);
         if again > start { again } else { end }
     }
 }

@@ -55,6 +55,8 @@ pub struct DecodeError {
 
 static READY: [OnceCell<Encoding>; INFOS.len()] = [const { OnceCell::new() }; INFOS.len()];
 
+const _: () = assert!(INFOS.len() <= cache::MOST_ENCODINGS);
+
 /// Ids decoded between two calls of the interrupt hook; a token is 128 bytes at most.
 const IDS_PER_CHECK: usize = 16 * 1024;
 

@@ -55,7 +55,8 @@ impl Encoding {
             } else {
                 grapheme_before(text, reach)
             };
-            let end = self.outside_special(text, end, special, |range| range.0);
+            let end =
+                self.outside_special(text, end, special, |range| grapheme_before(text, range.0));
             if end == 0 || self.fits(&text[..end], most, special) {
                 return end;
             }
@@ -78,7 +79,8 @@ impl Encoding {
             } else {
                 grapheme_after(text, start)
             };
-            start = self.outside_special(text, start, special, |range| range.1);
+            start =
+                self.outside_special(text, start, special, |range| grapheme_after(text, range.1));
             if start == text.len() || self.fits(&text[start..], most, special) {
                 return start;
             }

@@ -205,10 +205,9 @@ pub(super) fn spaces(text: &[u8], start: usize) -> Spaces {
         newline_end: start,
     };
     loop {
-        let blanks_end = ascii_run::<false>(text, spaces.end, b' ', b' ');
-        if blanks_end > spaces.end {
-            spaces.end = blanks_end;
-            spaces.last = blanks_end - 1;
+        if text.get(spaces.end) == Some(&b' ') {
+            spaces.end = ascii_run::<false>(text, spaces.end + 1, b' ', b' ');
+            spaces.last = spaces.end - 1;
         }
         let (class, length) = class_at(text, spaces.end);
         if !class.is(Class::SPACE) {
