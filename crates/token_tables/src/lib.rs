@@ -17,6 +17,5 @@ mod vocabulary;
 mod write;
 
 pub use class::{CHARACTERS, CompressedClasses, compress_classes};
-pub use key::{LONGEST_MIDDLE_KEY, LONGEST_SHORT_KEY, middle_key, short_key};
 pub use vocabulary::{NONE, Vocabulary};
 pub use write::{WriteError, write_vocabulary};

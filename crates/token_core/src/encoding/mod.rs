@@ -178,12 +178,7 @@ impl Encoding {
 
     /// Bytes of the longest token.
     fn longest_token(&self) -> usize {
-        self.longest_special().max(self.vocabulary.longest())
-    }
-
-    fn longest_special(&self) -> usize {
-        let lengths = self.special.names().iter().map(|(name, _)| name.len());
-        lengths.max().unwrap_or(0)
+        self.special.longest().max(self.vocabulary.longest())
     }
 
     fn token_bytes(&self, id: u32) -> Option<&'static [u8]> {

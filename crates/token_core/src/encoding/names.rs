@@ -133,8 +133,8 @@ pub fn canonical_name(name: &str) -> Option<&'static str> {
 }
 
 pub(super) fn position(name: &str) -> Option<usize> {
-    let name = canonical_name(name)?;
-    INFOS.iter().position(|info| info.name == name)
+    let own = |name: &str| INFOS.iter().position(|info| info.name == name);
+    own(name).or_else(|| own(canonical_name(name)?))
 }
 
 /// The known names that differ least from an unknown one, nearest first: at most three, and none

@@ -8,6 +8,8 @@ use once_cell::sync::OnceCell;
 /// The special tokens of an encoding, sorted by their names; none begins another.
 pub(super) struct Special {
     names: &'static [(&'static str, u32)],
+    /// Bytes of the longest name.
+    longest: usize,
     /// What all names begin with, or the different bytes that they begin with.
     start: OnceCell<Start>,
 }
@@ -18,9 +20,11 @@ enum Start {
 }
 
 impl Special {
-    pub(super) const fn new(names: &'static [(&'static str, u32)]) -> Special {
+    pub(super) fn new(names: &'static [(&'static str, u32)]) -> Special {
+        let lengths = names.iter().map(|(name, _)| name.len());
         Special {
             names,
+            longest: lengths.max().unwrap_or(0),
             start: OnceCell::new(),
         }
     }
@@ -28,6 +32,10 @@ impl Special {
     /// Names and ids, sorted by name.
     pub(super) fn names(&self) -> &'static [(&'static str, u32)] {
         self.names
+    }
+
+    pub(super) fn longest(&self) -> usize {
+        self.longest
     }
 
     /// The bytes of a special token, or none.
@@ -53,9 +61,8 @@ impl Special {
 
     /// Where the special token's name is that a place is within, if it is within one.
     pub(super) fn around(&self, text: &str, at: usize) -> Option<Range<usize>> {
-        let longest = self.names.iter().map(|(name, _)| name.len()).max()?;
-        let mut from = text.floor_char_boundary(at.saturating_sub(longest));
-        let until = text.ceil_char_boundary(at.saturating_add(longest));
+        let mut from = text.floor_char_boundary(at.saturating_sub(self.longest));
+        let until = text.ceil_char_boundary(at.saturating_add(self.longest));
         let nearby = &text[..until];
         while let Some((range, _)) = self.find(nearby, from) {
             if range.start >= at {

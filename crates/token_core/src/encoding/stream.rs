@@ -116,7 +116,7 @@ impl Stream {
         let mut settled = 0;
         // A special token's name may have begun behind the limit, and the text before it end there.
         let longest_name = if self.special {
-            self.encoding.longest_special()
+            self.encoding.special.longest()
         } else {
             0
         };

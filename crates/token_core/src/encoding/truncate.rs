@@ -118,12 +118,7 @@ impl Encoding {
     }
 
     fn fits(&self, text: &str, most: usize, special: bool) -> bool {
-        let count = if special {
-            self.count_with_special_up_to(text, most)
-        } else {
-            self.count_up_to(text, most)
-        };
-        count.is_some()
+        self.count_as_up_to(text, most, special).is_some()
     }
 
     /// A place, moved to one end of the special token's name that it is within, if it is.
