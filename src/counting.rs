@@ -7,13 +7,17 @@ use pgrx::prelude::*;
 use token_core::encoding::{Encoding, canonical_name, nearest_names};
 
 use crate::error::error;
-use crate::text::{check_size, content, from_utf8, to_utf8};
+use crate::text::{StoredText, check_size, content, from_utf8, to_utf8};
 
 // Ids decoded between two looks at the size of the result.
 const IDS_PER_STEP: usize = 16 * 1024;
 
 #[pg_extern(sql = false)]
-fn tiktoken_count(encoding: &[u8], text: &[u8], special_tokens: bool) -> Result<i64, ErrorReport> {
+fn tiktoken_count(
+    encoding: StoredText<'_>,
+    text: StoredText<'_>,
+    special_tokens: bool,
+) -> Result<i64, ErrorReport> {
     let encoding = known_encoding(encoding)?;
     let text = content(text)?;
     let count = if special_tokens {
@@ -27,8 +31,8 @@ fn tiktoken_count(encoding: &[u8], text: &[u8], special_tokens: bool) -> Result<
 
 #[pg_extern(sql = false)]
 fn tiktoken_encode(
-    encoding: &[u8],
-    text: &[u8],
+    encoding: StoredText<'_>,
+    text: StoredText<'_>,
     special_tokens: bool,
 ) -> Result<Option<AnyArray>, ErrorReport> {
     let encoding = known_encoding(encoding)?;
@@ -42,7 +46,10 @@ fn tiktoken_encode(
 }
 
 #[pg_extern(sql = false)]
-fn tiktoken_decode(encoding: &[u8], tokens: Array<'_, i64>) -> Result<Vec<u8>, ErrorReport> {
+fn tiktoken_decode(
+    encoding: StoredText<'_>,
+    tokens: Array<'_, i64>,
+) -> Result<Vec<u8>, ErrorReport> {
     let encoding = known_encoding(encoding)?;
     let mut bytes = Vec::new();
     let mut step = Vec::with_capacity(tokens.len().min(IDS_PER_STEP));
@@ -83,12 +90,12 @@ fn tiktoken_encodings() -> Result<
 }
 
 #[pg_extern(sql = false)]
-fn _encoding_exists(name: &[u8]) -> Result<bool, ErrorReport> {
+fn _encoding_exists(name: StoredText<'_>) -> Result<bool, ErrorReport> {
     Ok(canonical_name(to_utf8(name)?).is_some())
 }
 
 /// The encoding of that name (42704 if there is none).
-pub fn known_encoding(name: &[u8]) -> Result<&'static Encoding, ErrorReport> {
+pub fn known_encoding(name: StoredText<'_>) -> Result<&'static Encoding, ErrorReport> {
     let name = to_utf8(name)?;
     Encoding::by_name(name).ok_or_else(|| {
         let shown: String = name.chars().take(64).collect();

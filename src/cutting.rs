@@ -9,17 +9,17 @@ use token_core::encoding::{ChunkTooSmall, Keep};
 
 use crate::counting::known_encoding;
 use crate::error::error;
-use crate::text::{DatabaseText, content, database_length, from_utf8, to_utf8};
+use crate::text::{DatabaseText, StoredText, content, database_length, from_utf8, to_utf8};
 
 type Row = pgrx::composite_type!('static, "token_mgmt.text_chunk");
 type Chunks = SetOfIterator<'static, Row>;
 
 #[pg_extern(sql = false)]
 fn tiktoken_truncate(
-    encoding: &[u8],
-    text: &[u8],
+    encoding: StoredText<'_>,
+    text: StoredText<'_>,
     max_tokens: i32,
-    keep: &[u8],
+    keep: StoredText<'_>,
     special_tokens: bool,
 ) -> Result<Vec<u8>, ErrorReport> {
     let encoding = known_encoding(encoding)?;
@@ -31,8 +31,8 @@ fn tiktoken_truncate(
 
 #[pg_extern(sql = false)]
 fn tiktoken_chunks(
-    encoding: &[u8],
-    text: &[u8],
+    encoding: StoredText<'_>,
+    text: StoredText<'_>,
     max_tokens: i32,
     overlap: i32,
     special_tokens: bool,

@@ -6,13 +6,13 @@ use pgrx::prelude::*;
 use token_core::{chat, fit};
 
 use crate::error::from_core;
-use crate::text::{content, from_utf8, to_utf8};
+use crate::text::{StoredText, content, from_utf8, to_utf8};
 
 #[pg_extern(sql = false)]
 fn _count_messages(
-    messages: Option<&[u8]>,
-    tools: Option<&[u8]>,
-    counter: Option<&[u8]>,
+    messages: Option<StoredText<'_>>,
+    tools: Option<StoredText<'_>>,
+    counter: Option<StoredText<'_>>,
 ) -> Result<Option<Vec<u8>>, ErrorReport> {
     let (Some(messages), Some(counter)) = (messages, counter) else {
         return Ok(None);
@@ -24,9 +24,9 @@ fn _count_messages(
 
 #[pg_extern(sql = false)]
 fn _fit(
-    messages: Option<&[u8]>,
-    tools: Option<&[u8]>,
-    request: Option<&[u8]>,
+    messages: Option<StoredText<'_>>,
+    tools: Option<StoredText<'_>>,
+    request: Option<StoredText<'_>>,
 ) -> Result<Option<Vec<u8>>, ErrorReport> {
     let (Some(messages), Some(request)) = (messages, request) else {
         return Ok(None);
