@@ -31,39 +31,45 @@ const LONG_LINES: usize = 1 << 14;
 /// number of bytes is never 0, so zeros are no entry.
 type Line = [u128; 4];
 
-/// Lines that lie as cache lines do.
-struct Lines {
-    words: Vec<u128>,
+/// Lines that lie as cache lines do: `WORDS` numbers, four for each line and four to align them. As
+/// their number is known when this is compiled, a place needs no check.
+struct Lines<const WORDS: usize> {
+    words: Option<Box<[u128; WORDS]>>,
     start: usize,
 }
 
-impl Lines {
-    const NONE: Lines = Lines {
-        words: Vec::new(),
+impl<const WORDS: usize> Lines<WORDS> {
+    const NONE: Lines<WORDS> = Lines {
+        words: None,
         start: 0,
     };
 
     /// Memory of zeros, of which the system gives none before it is written to. (Were it asked for
     /// with a cache line's alignment, all of it would be written to.)
-    fn new(count: usize) -> Lines {
-        let words = vec![0; (count + 1) * LINE_WORDS];
-        let start = words.as_ptr().align_offset(LINE_BYTES).min(LINE_WORDS);
-        Lines { words, start }
+    fn new() -> Lines<WORDS> {
+        let words = vec![0_u128; WORDS].into_boxed_slice();
+        let start = words.as_ptr().align_offset(LINE_BYTES) % LINE_WORDS;
+        Lines {
+            words: words.try_into().ok(),
+            start,
+        }
     }
 
     #[inline(always)]
     fn get(&self, place: usize) -> Option<&Line> {
         self.words
-            .get(self.start + place * LINE_WORDS..)?
+            .as_ref()?
+            .get(self.start % LINE_WORDS + place * LINE_WORDS..)?
             .first_chunk()
     }
 
-    fn get_mut(&mut self, place: usize, count: usize) -> Option<&mut Line> {
-        if self.words.is_empty() {
-            *self = Lines::new(count);
+    fn get_mut(&mut self, place: usize) -> Option<&mut Line> {
+        if self.words.is_none() {
+            *self = Lines::new();
         }
         self.words
-            .get_mut(self.start + place * LINE_WORDS..)?
+            .as_mut()?
+            .get_mut(self.start % LINE_WORDS + place * LINE_WORDS..)?
             .first_chunk_mut()
     }
 }
@@ -72,8 +78,8 @@ const LINE_BYTES: usize = 64;
 const LINE_WORDS: usize = 4;
 
 pub(super) struct Cache {
-    short: Lines,
-    long: Lines,
+    short: Lines<{ (SHORT_LINES + 1) * LINE_WORDS }>,
+    long: Lines<{ (LONG_LINES + 1) * LINE_WORDS }>,
 }
 
 /// The tokens of a piece.
@@ -186,7 +192,7 @@ impl Cache {
     /// Keeps up to six ids, in the place of the older of two; a piece of more is merged each time.
     pub(super) fn put(&mut self, key: u128, ids: &[u32]) {
         if ids.len() <= IDS
-            && let Some(line) = self.short.get_mut(short_place(key), SHORT_LINES)
+            && let Some(line) = self.short.get_mut(short_place(key))
         {
             *line = [key, line[0], pack(ids), line[2]];
         }
@@ -196,7 +202,7 @@ impl Cache {
     pub(super) fn put_long(&mut self, key: [u128; 2], ids: &[u32]) {
         let (first, second) = ids.split_at(ids.len().min(IDS));
         if second.len() <= IDS
-            && let Some(line) = self.long.get_mut(long_place(key), LONG_LINES)
+            && let Some(line) = self.long.get_mut(long_place(key))
         {
             *line = [key[0], key[1], pack(first), pack(second)];
         }

@@ -15,7 +15,7 @@
 
 use super::Split;
 use super::class::{Class, class_at};
-use super::run::{ShortWord, contraction, letters, newlines, numbers, others, spaces};
+use super::run::{ShortWord, contraction, indentation, letters, newlines, numbers, others, spaces};
 
 pub(crate) struct Cl100k;
 pub(crate) struct Llama3;
@@ -72,6 +72,9 @@ fn piece_end<const DIGITS: usize, const LAST_SPACES_WHOLE: bool>(
     }
     if first == b' ' && next_length > 0 && !next_class.is(NO_OTHER) {
         return newlines(text, others(text, next + next_length, NO_OTHER), false);
+    }
+    if let Some(end) = indentation(text, start) {
+        return end;
     }
     let spaces = spaces(text, start);
     let at_end = spaces.end == text.len();

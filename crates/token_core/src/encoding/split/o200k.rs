@@ -16,8 +16,8 @@
 use super::Split;
 use super::class::{Class, class_at, class_of_long};
 use super::run::{
-    ShortWord, ascii_lower, ascii_upper, contraction, is_long, newlines, numbers, others, run,
-    spaces,
+    ShortWord, ascii_lower, ascii_upper, contraction, indentation, is_long, newlines, numbers,
+    others, run, spaces,
 };
 
 pub(crate) struct O200k;
@@ -78,6 +78,9 @@ fn piece_end<const MAKER: u8>(text: &[u8], start: usize) -> usize {
     if first == b' ' && next_length > 0 && !next_class.is(NO_OTHER) {
         let end = others(text, next + next_length, NO_OTHER);
         return newlines(text, end, MAKER != KIMI);
+    }
+    if let Some(end) = indentation(text, start) {
+        return end;
     }
     let spaces = spaces(text, start);
     if spaces.newline_end > start {

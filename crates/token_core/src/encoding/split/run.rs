@@ -187,6 +187,22 @@ pub(super) fn newlines(text: &[u8], mut at: usize, or_slashes: bool) -> usize {
     at
 }
 
+/// The end of the piece in the commonest white space of code: a newline or none, then blanks, then
+/// something visible of ASCII.
+#[inline(always)]
+pub(super) fn indentation(text: &[u8], start: usize) -> Option<usize> {
+    let end = ascii_run::<false>(text, start + 1, b' ', b' ');
+    if !matches!(text.get(end), Some(b'!'..=b'~')) {
+        return None;
+    }
+    match text.get(start) {
+        Some(b'\n') => Some(start + 1),
+        // The last blank goes with what follows, unless it is the only one.
+        Some(b' ') => Some((end - 1).max(start + 1)),
+        _ => None,
+    }
+}
+
 /// A run of white space.
 pub(super) struct Spaces {
     pub end: usize,
