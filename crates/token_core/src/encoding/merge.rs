@@ -20,7 +20,7 @@ use crate::interrupt;
 
 /// Tokens that are kept back, to be taken back if need be, before they are handed on. In the tests
 /// no more than a few are ever taken back in a row.
-const KEPT_BACK: usize = 1024;
+pub(super) const KEPT_BACK: usize = 1024;
 
 /// Memory that is reused from piece to piece.
 pub(super) struct Scratch {
@@ -111,10 +111,12 @@ enum Try {
     Below(usize),
 }
 
-/// Encodes a piece. The tokens of a short one are left in the scratch memory.
+/// Encodes a piece, or the rest of one behind the token `before` ([`NONE`] where it starts). The
+/// tokens of a short one are left in the scratch memory.
 pub(super) fn merge_piece<S: Sink>(
     vocabulary: &Vocabulary,
     piece: &[u8],
+    mut before: u32,
     scratch: &mut Scratch,
     sink: &mut S,
 ) -> ControlFlow<()> {
@@ -123,7 +125,7 @@ pub(super) fn merge_piece<S: Sink>(
     // Taken out, so that an interrupt leaves nothing of a huge piece behind.
     let mut places = Places::of(mem::take(&mut scratch.places.0), piece.len());
     let mut at = 0;
-    let mut last = Last::NONE;
+    let mut last = Last::not_longest(before);
     let mut next = Try::First;
     let mut next_check = interrupt::INTERVAL_BYTES;
     while let Some(rest) = piece.get(at..).filter(|rest| !rest.is_empty()) {
@@ -150,16 +152,13 @@ pub(super) fn merge_piece<S: Sink>(
             next = Try::Below(usize::MAX);
         } else if length > 1 {
             next = Try::Below(length);
-        } else if let Some(before) = take_back(vocabulary, at, &mut scratch.ids, &mut places) {
-            (at, next) = before;
-            last = Last {
-                id: scratch.ids.last().copied().unwrap_or(NONE),
-                is_longest: false,
-            };
+        } else if let Some(earlier) = take_back(vocabulary, at, &mut scratch.ids, &mut places) {
+            (at, next) = earlier;
+            last = Last::not_longest(scratch.ids.last().copied().unwrap_or(before));
         } else {
             // Every text has an encoding, so only broken tables lead here. The text goes on.
             scratch.ids.push(id);
-            last = Last::NONE;
+            last = Last::not_longest(NONE);
             at += length;
             next = Try::First;
         }
@@ -169,6 +168,7 @@ pub(super) fn merge_piece<S: Sink>(
         }
         if scratch.ids.len() > 2 * KEPT_BACK {
             let settled = scratch.ids.len() - KEPT_BACK;
+            before = scratch.ids[settled - 1];
             sink.tokens(&scratch.ids[..settled])?;
             scratch.ids.drain(..settled);
         }

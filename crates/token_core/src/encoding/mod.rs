@@ -5,6 +5,7 @@
 
 mod cache;
 mod chunks;
+mod giant;
 mod merge;
 mod names;
 mod neighbours;

@@ -10,11 +10,13 @@ pub(super) struct Last {
 }
 
 impl Last {
-    /// The start of a piece.
-    pub(super) const NONE: Last = Last {
-        id: NONE,
-        is_longest: false,
-    };
+    /// A token that may not be the longest where it starts; [`NONE`] is the start of a piece.
+    pub(super) const fn not_longest(id: u32) -> Last {
+        Last {
+            id,
+            is_longest: false,
+        }
+    }
 
     /// Whether the token `next`, which starts at `at`, can follow.
     #[inline(always)]

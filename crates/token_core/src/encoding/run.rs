@@ -152,6 +152,37 @@ impl Encoding {
         }
     }
 
+    /// The end of the piece that starts at `start`, before the end of the text.
+    pub(super) fn piece_end(&self, text: &str, start: usize) -> usize {
+        let end = match self.info.pattern {
+            Pattern::R50k => R50k::piece_end,
+            Pattern::Cl100k => Cl100k::piece_end,
+            Pattern::Llama3 => Llama3::piece_end,
+            Pattern::Qwen2 => Qwen2::piece_end,
+            Pattern::O200k => O200k::piece_end,
+            Pattern::Mistral => Mistral::piece_end,
+            Pattern::Kimi => Kimi::piece_end,
+            Pattern::DeepSeek => DeepSeek::piece_end,
+        };
+        end(text.as_bytes(), start)
+    }
+
+    /// The tokens of a piece of many, or of the rest of one behind the token `before`.
+    pub(super) fn merged(&self, piece: &[u8], before: u32) -> Vec<u32> {
+        let mut ids = Ids(Vec::new());
+        let _ = WORKSPACE.with(|workspace| match workspace.try_borrow_mut() {
+            Ok(mut workspace) => {
+                let scratch = &mut workspace.scratch;
+                merge_piece(&self.vocabulary, piece, before, scratch, &mut ids)
+            }
+            Err(_) => {
+                let scratch = &mut Scratch::new();
+                merge_piece(&self.vocabulary, piece, before, scratch, &mut ids)
+            }
+        });
+        ids.0
+    }
+
     fn pieces_of<P: Split, S: Sink>(
         &self,
         text: &[u8],
@@ -197,7 +228,7 @@ impl Encoding {
             return sink.token(id);
         }
         let piece = text.get(start..end).unwrap_or_default();
-        merge_piece(&self.vocabulary, piece, scratch, sink)?;
+        merge_piece(&self.vocabulary, piece, NONE, scratch, sink)?;
         cache.put(key, &scratch.ids);
         Continue(())
     }
@@ -214,7 +245,7 @@ impl Encoding {
         let piece = text.get(start..end).unwrap_or_default();
         if piece.len() > cache::LONG {
             return match self.vocabulary.id(text, start, end) {
-                NONE => merge_piece(&self.vocabulary, piece, scratch, sink),
+                NONE => merge_piece(&self.vocabulary, piece, NONE, scratch, sink),
                 id => sink.token(id),
             };
         }
@@ -227,7 +258,7 @@ impl Encoding {
             cache.put_long(key, &[id]);
             return sink.token(id);
         }
-        merge_piece(&self.vocabulary, piece, scratch, sink)?;
+        merge_piece(&self.vocabulary, piece, NONE, scratch, sink)?;
         cache.put_long(key, &scratch.ids);
         Continue(())
     }

@@ -3,16 +3,21 @@
 //! What is counted for good must be the same whatever comes. Text to come can move a piece's end,
 //! and make one piece of the last two, no more: white space before what may be a newline, a capital
 //! before what may be a small letter, an apostrophe before what may be an s. So the last two pieces
-//! are held back.
+//! are held back, and of giant ones the last tokens.
 
 use std::ops::ControlFlow::{self, Continue};
 
 use super::Encoding;
 use super::cache::Tokens;
+use super::giant::{Giant, Head};
+use super::merge::KEPT_BACK;
 use super::run::Sink;
 
 /// Bytes that are gathered before they are looked at.
 const STEP: usize = 64 * 1024;
+
+/// Bytes of two pieces that are held whole.
+const MOST: usize = 4 * STEP;
 
 /// Bytes that are no UTF-8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,8 +27,8 @@ pub struct InvalidUtf8 {
     pub valid_up_to: u64,
 }
 
-/// Counts a text that is given in pieces of any size, as if it were given whole. Memory: 64 KB or
-/// twice the text's last two pieces, whichever is more.
+/// Counts a text that is given in pieces of any size, as if it were given whole. Memory: less than
+/// 1 MB, whatever comes.
 pub struct Stream {
     encoding: &'static Encoding,
     special: bool,
@@ -32,11 +37,20 @@ pub struct Stream {
     /// What is held, the first `valid` bytes of which are known to be UTF-8.
     held: Vec<u8>,
     valid: usize,
+    /// Where some of the pieces that are held is gone.
+    giant: Option<Giant>,
     /// Bytes before those that are held.
     before: u64,
     /// Bytes to hold before they are looked at.
     step: usize,
-    least_step: usize,
+    limits: Limits,
+}
+
+/// Smaller in tests.
+struct Limits {
+    step: usize,
+    most: usize,
+    kept_back: usize,
 }
 
 impl Encoding {
@@ -48,9 +62,14 @@ impl Encoding {
             settled: 0,
             held: Vec::new(),
             valid: 0,
+            giant: None,
             before: 0,
             step: STEP,
-            least_step: STEP,
+            limits: Limits {
+                step: STEP,
+                most: MOST,
+                kept_back: KEPT_BACK,
+            },
         }
     }
 }
@@ -63,7 +82,7 @@ impl Stream {
             self.validate()?;
             if self.held.len() >= self.step {
                 self.settle();
-                self.step = (2 * self.held.len()).max(self.least_step);
+                self.step = (2 * self.held.len()).max(self.limits.step);
             }
         }
         Ok(())
@@ -72,7 +91,16 @@ impl Stream {
     /// The tokens of the text so far, as if it ended here. A character that is not complete is left
     /// out.
     pub fn count(&self) -> usize {
-        self.settled + self.encoding.count_as(self.text(), self.special)
+        let text = self.text();
+        let name = match self.special {
+            true => self.encoding.special.find(text, self.stands()),
+            false => None,
+        };
+        let Some((range, _)) = name else {
+            return self.settled + self.ordinary(text);
+        };
+        let behind = self.encoding.count_with_special(&text[range.end..]);
+        self.settled + self.ordinary(&text[..range.start]) + 1 + behind
     }
 
     /// The tokens of the text.
@@ -109,37 +137,115 @@ impl Stream {
         Ok(())
     }
 
+    fn stands(&self) -> usize {
+        self.giant.as_ref().map_or(0, |giant| giant.stands)
+    }
+
+    fn head(&self, text: &str) -> Head {
+        match &self.giant {
+            Some(giant) => giant.head(self.encoding, text),
+            None => Head::default(),
+        }
+    }
+
+    /// The tokens of a text that starts as what is held does and has no special tokens.
+    fn ordinary(&self, text: &str) -> usize {
+        let head = self.head(text);
+        head.tokens + self.encoding.count(&text[head.end..])
+    }
+
     /// Counts for good what no text to come can change, and lets go of it.
     fn settle(&mut self) {
-        let text = self.text();
-        let mut start = 0;
-        let mut settled = 0;
-        // A special token's name may have begun behind the limit, and the text before it end there.
-        let longest_name = if self.special {
+        self.settle_names();
+        self.settle_pieces();
+        if self.held.len() >= self.limits.most {
+            self.shorten();
+        }
+    }
+
+    /// Where a special token's name that is not complete can have begun. The text before it may end
+    /// there.
+    fn limit(&self) -> usize {
+        let longest = if self.special {
             self.encoding.special.longest()
         } else {
             0
         };
-        let limit = text.len().saturating_sub(longest_name);
-        if self.special {
-            while let Some((range, _)) = self.encoding.special.find(text, start)
-                && range.start <= limit
-            {
-                settled += self.encoding.count(&text[start..range.start]) + 1;
-                start = range.end;
-            }
+        self.valid.saturating_sub(longest)
+    }
+
+    fn settle_names(&mut self) {
+        let text = self.text();
+        let (mut start, mut settled) = (0, 0);
+        while self.special
+            && let Some((range, _)) = self.encoding.special.find(text, start.max(self.stands()))
+            && range.start <= self.limit()
+        {
+            settled += match start {
+                0 => self.ordinary(&text[..range.start]),
+                _ => self.encoding.count(&text[start..range.start]),
+            };
+            settled += 1;
+            start = range.end;
         }
-        let mut settling = Settling {
-            limit: limit.saturating_sub(start),
-            ..Settling::default()
-        };
-        let _ = self.encoding.ordinary(&text[start..], &mut settling);
-        settled += settling.settled.count;
-        start += settling.settled.start;
-        self.settled += settled;
+        if start > 0 {
+            self.giant = None;
+            self.let_go(start, settled);
+        }
+    }
+
+    fn settle_pieces(&mut self) {
+        let text = self.text();
+        let head = self.head(text);
+        let mut settling = Settling::new(self.limit(), &head);
+        let _ = self.encoding.ordinary(&text[head.end..], &mut settling);
+        let Mark { start, count } = settling.settled;
+        self.giant = self.giant.take().and_then(|giant| giant.without(start));
+        self.let_go(start, count);
+    }
+
+    fn let_go(&mut self, start: usize, tokens: usize) {
+        self.settled += tokens;
         self.held.drain(..start);
         self.valid -= start;
         self.before += start as u64;
+    }
+
+    /// Lets go of a part of giant pieces.
+    fn shorten(&mut self) {
+        let limit = self.limit();
+        let mut second = Some(self.encoding.piece_end(self.text(), 0));
+        second = second.filter(|start| {
+            *start < self.stands() || limit.saturating_sub(*start) >= self.limits.most / 2
+        });
+        if let Some(start) = second
+            && !self.can_become_one(start)
+        {
+            let (giant, text) = (self.giant.as_ref(), self.text());
+            let tokens = Giant::first_tokens(giant, self.encoding, text, start);
+            self.giant = self.giant.take().and_then(|giant| giant.without(start));
+            self.let_go(start, tokens);
+            second = None;
+        }
+        let (giant, encoding) = (self.giant.as_ref(), self.encoding);
+        let kept = self.limits.kept_back;
+        let (text, limit) = (self.text(), self.limit());
+        if let Some((giant, gone, stands)) =
+            Giant::shorten(giant, encoding, text, second, limit, kept)
+        {
+            self.giant = Some(giant);
+            self.held.splice(..gone, stands.bytes());
+            self.valid -= gone - stands.len();
+            self.before += (gone - stands.len()) as u64;
+        }
+    }
+
+    /// Whether text to come can make one piece of the first two, the second of which is giant.
+    fn can_become_one(&self, second: usize) -> bool {
+        ["a", "\n"].iter().any(|more| {
+            let text = [self.text(), more].concat();
+            self.encoding.piece_end(&text, 0) > second
+        })
     }
 }
 
@@ -151,16 +257,35 @@ struct Mark {
 }
 
 /// Finds the piece before the last one that starts at `limit` or before.
-#[derive(Default)]
 struct Settling {
     limit: usize,
+    /// Where the text starts that the pieces are found in.
+    offset: usize,
     count: usize,
     last: Mark,
     settled: Mark,
 }
 
+impl Settling {
+    /// Behind the pieces that are not wholly in the text.
+    fn new(limit: usize, head: &Head) -> Settling {
+        let last = head.second.unwrap_or_default();
+        Settling {
+            limit,
+            offset: head.end,
+            count: head.tokens,
+            last: Mark {
+                start: last.0,
+                count: last.1,
+            },
+            settled: Mark::default(),
+        }
+    }
+}
+
 impl Sink for Settling {
     fn piece(&mut self, start: usize) {
+        let start = self.offset + start;
         if start <= self.limit {
             self.settled = self.last;
             self.last = Mark {

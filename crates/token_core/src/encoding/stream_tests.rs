@@ -3,8 +3,8 @@ use proptest::prelude::*;
 use super::*;
 
 /// What pre-tokenizers look ahead at, and special tokens' names in parts.
-fn texts() -> impl Strategy<Value = String> {
-    let parts = prop::sample::select(vec![
+fn parts() -> impl Strategy<Value = &'static str> + Clone {
+    prop::sample::select(vec![
         " ",
         "  ",
         "\t",
@@ -47,8 +47,29 @@ fn texts() -> impl Strategy<Value = String> {
         "[INST]",
         "]~b]",
         "<｜User｜>",
-    ]);
-    prop::collection::vec(parts, 0..60).prop_map(|parts| parts.concat())
+    ])
+}
+
+fn texts() -> impl Strategy<Value = String> {
+    prop::collection::vec(parts(), 0..60).prop_map(|parts| parts.concat())
+}
+
+/// Texts with pieces that are giant for a stream of small limits: parts, and two parts in turns, over
+/// and over.
+fn giant_texts() -> impl Strategy<Value = String> {
+    let of_words = prop::sample::select(vec!["中", "A", "a", "Ä", "ǅ", "\u{301}", "ー", "\u{2b0}"]);
+    let spaces = prop::sample::select(vec![" ", "\t", "\n", "\r", "\u{a0}", "\u{3000}"]);
+    prop_oneof![repeated(parts()), repeated(of_words), repeated(spaces)]
+}
+
+fn repeated(parts: impl Strategy<Value = &'static str> + Clone) -> impl Strategy<Value = String> {
+    let run = (parts.clone(), parts.clone(), any::<bool>(), 1_usize..300);
+    let run = run.prop_map(|(a, b, both, times)| {
+        let second = if both { b } else { "" };
+        [a, second].concat().repeat(times)
+    });
+    let part = parts.prop_map(String::from);
+    prop::collection::vec(prop_oneof![run, part], 1..8).prop_map(|parts| parts.concat())
 }
 
 fn encodings() -> impl Strategy<Value = &'static Encoding> {
@@ -71,7 +92,7 @@ proptest! {
         special: bool,
     ) {
         let mut stream = encoding.stream(special);
-        stream.least_step = 1;
+        stream.limits.step = 1;
         stream.step = 1;
         let mut rest = text.as_bytes();
         for cut in cuts.iter().cycle() {
@@ -88,6 +109,61 @@ proptest! {
             prop_assert_eq!(stream.count(), encoding.count_as(so_far, special));
         }
         prop_assert_eq!(stream.finish().unwrap(), encoding.count_as(&text, special));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 4_000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn giant_pieces_count_what_the_whole_counts(
+        encoding in encodings(),
+        text in giant_texts(),
+        part in 1_usize..100,
+        special: bool,
+    ) {
+        let mut stream = encoding.stream(special);
+        stream.step = 1;
+        stream.limits = Limits { step: 1, most: 128, kept_back: 8 };
+        let mut given = 0;
+        for bytes in text.as_bytes().chunks(part) {
+            stream.push(bytes).unwrap();
+            stream.step = 1;
+            given += bytes.len();
+            let so_far = text.as_bytes()[..given].utf8_chunks().next();
+            let so_far = so_far.map_or("", |chunk| chunk.valid());
+            prop_assert_eq!(stream.count(), encoding.count_as(so_far, special), "{}", so_far);
+            prop_assert!(stream.held.len() < 1500, "{} bytes are held", stream.held.len());
+        }
+        prop_assert_eq!(stream.finish().unwrap(), encoding.count_as(&text, special));
+    }
+}
+
+#[test]
+fn little_is_held_of_giant_pieces() {
+    let runs = [
+        "a", " ", "\n", "-", "中", "A", "中A", "aB", "🙂", "\u{301}", "\n  ", "7",
+    ];
+    for encoding in Encoding::all() {
+        for run in runs {
+            let text = run.repeat((2 << 20) / run.len());
+            let mut stream = encoding.stream(true);
+            let mut most = 0;
+            for part in text.as_bytes().chunks(50_000) {
+                stream.push(part).unwrap();
+                most = most.max(stream.held.capacity());
+            }
+            assert!(
+                most < 1 << 20,
+                "{}: {most} bytes of {run:?}",
+                encoding.name()
+            );
+            assert_eq!(stream.finish().unwrap(), encoding.count(&text), "{run:?}");
+        }
     }
 }
 
@@ -133,4 +209,36 @@ fn what_is_no_utf8_is_refused_with_its_place() {
     stream.push("words ".repeat(50_000).as_bytes()).unwrap();
     stream.push(b"\xE4").unwrap();
     assert_eq!(stream.finish().unwrap_err().valid_up_to, 300_000);
+}
+/// No vocabulary here has tokens that make the count of such a text differ, so this looks inside.
+#[test]
+fn giant_pieces_stay_apart_while_they_can_become_one() {
+    let encoding = Encoding::by_name("o200k_base").unwrap();
+    let spaces = "\t\u{a0}".repeat(200);
+    let capitals = "AÄ".repeat(200);
+    for (text, stay) in [
+        (["\n", &spaces].concat(), true),
+        (["中", &capitals].concat(), true),
+        (["a", &capitals].concat(), false),
+        (["!", &spaces].concat(), false),
+    ] {
+        let mut stream = encoding.stream(false);
+        stream.limits = Limits {
+            step: 1,
+            most: 128,
+            kept_back: 8,
+        };
+        for bytes in text.as_bytes().chunks(10) {
+            stream.step = 1;
+            stream.push(bytes).unwrap();
+        }
+        assert!(stream.giant.is_some() && stream.held.len() < 200, "{text}");
+        assert_eq!(stream.settled, usize::from(!stay), "{text}");
+        let head = stream.head(stream.text());
+        assert_eq!(head.second.is_some(), stay, "{text}");
+        let more = if text.contains('A') { "a" } else { "\n" };
+        stream.push(more.as_bytes()).unwrap();
+        assert!(stream.head(stream.text()).second.is_none(), "{text}");
+        assert_eq!(stream.finish().unwrap(), encoding.count(&(text + more)));
+    }
 }

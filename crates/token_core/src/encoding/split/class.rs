@@ -25,6 +25,10 @@ impl Class {
         Class(self.0 | other.0)
     }
 
+    pub(super) const fn bits(self) -> u8 {
+        self.0
+    }
+
     #[inline(always)]
     pub(super) fn is(self, any_of: Class) -> bool {
         self.0 & any_of.0 != 0

@@ -17,6 +17,17 @@ pub(super) use deepseek::DeepSeek;
 pub(super) use o200k::{Kimi, Mistral, O200k};
 pub(super) use r50k::R50k;
 
+/// What the patterns tell apart about the character at a place, and its length in bytes.
+pub(super) fn kind_at(text: &str, at: usize) -> ((u8, u8), usize) {
+    let (class, length) = class::class_at(text.as_bytes(), at);
+    let ascii = match text.as_bytes().get(at) {
+        Some(byte @ (b'\r' | b'\n' | b'/' | b'\'')) => *byte,
+        Some(0..0x80) => 1,
+        _ => 0,
+    };
+    ((class.bits(), ascii), length)
+}
+
 /// The families of patterns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pattern {
