@@ -10,4 +10,6 @@ pub mod encoding;
 pub mod error;
 pub mod fit;
 pub mod interrupt;
+pub mod relevance;
+mod terms;
 pub mod window;
