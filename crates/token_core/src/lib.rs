@@ -5,6 +5,7 @@
 pub mod boundary;
 pub mod chat;
 pub mod check;
+pub mod compress;
 pub mod cut;
 pub mod encoding;
 pub mod error;
