@@ -12,5 +12,6 @@ pub mod error;
 pub mod fit;
 pub mod interrupt;
 pub mod relevance;
+pub mod summary;
 mod terms;
 pub mod window;
