@@ -3,6 +3,7 @@
 use crate::boundary::{grapheme_after, grapheme_before};
 use crate::chat::Counter;
 use crate::encoding::marker;
+use std::ops::Range;
 
 /// A cut text never keeps fewer tokens than this (before any factor); what would, is dropped.
 /// It is also far above the size of the marker.
@@ -20,41 +21,57 @@ pub fn min_kept(counter: &Counter) -> u64 {
     counter.high.up(MIN_KEPT)
 }
 
+/// What goes of a text, and what stands in its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Bytes, at boundaries of graphemes.
+    pub range: Range<usize>,
+    pub marker: String,
+}
+
+impl Gap {
+    pub fn apply(&self, text: &str) -> String {
+        let (head, tail) = (&text[..self.range.start], &text[self.range.end..]);
+        [head, &self.marker, tail].concat()
+    }
+}
+
 /// Cuts `text` to at most `tokens` (at least [`min_kept`]), counted again with the factor: head
-/// and tail stay, a marker says how many tokens of the encoding went. Graphemes stay whole.
-pub fn cut_middle(counter: &Counter, text: &str, tokens: u64) -> String {
+/// and tail stay, a marker says how many tokens of the encoding went. Graphemes stay whole. Nothing
+/// if the text is small enough.
+pub fn cut_middle(counter: &Counter, text: &str, tokens: u64) -> Option<Gap> {
     let limit = usize::try_from(counter.high.largest_count(tokens)).unwrap_or(usize::MAX);
     let ids = counter.tokenizer.encode(text);
     if ids.len() <= limit {
-        return text.to_owned();
+        return None;
     }
     let marker_size = counter.raw(&marker(ids.len())) as usize;
     let mut kept = limit.saturating_sub(marker_size + SLACK);
     for _ in 0..MAX_TRIES {
-        let result = keep(counter, text, &ids, kept);
-        let size = counter.raw(&result) as usize;
+        let gap = gap(counter, text, &ids, kept);
+        let size = counter.raw(&gap.apply(text)) as usize;
         if size <= limit {
-            return result;
+            return Some(gap);
         }
         kept = kept.saturating_sub(size - limit);
     }
-    marker(ids.len())
+    Some(Gap {
+        range: 0..text.len(),
+        marker: marker(ids.len()),
+    })
 }
 
-/// The text with all but `kept` of its tokens replaced by a marker.
-fn keep(counter: &Counter, text: &str, ids: &[u32], kept: usize) -> String {
+/// All but `kept` of a text's tokens.
+fn gap(counter: &Counter, text: &str, ids: &[u32], kept: usize) -> Gap {
     let tail = kept / 2;
     let head = kept - tail;
     let length = |ids: &[u32]| counter.tokenizer.decoded_len(ids).unwrap_or(0);
-    let head_end = grapheme_before(text, length(&ids[..head]));
-    let tail_start = grapheme_after(text, text.len() - length(&ids[ids.len() - tail..]));
-    let marker = marker(ids.len() - kept);
-    [
-        &text[..head_end],
-        &marker,
-        &text[tail_start.max(head_end)..],
-    ]
-    .concat()
+    let start = grapheme_before(text, length(&ids[..head]));
+    let end = grapheme_after(text, text.len() - length(&ids[ids.len() - tail..]));
+    Gap {
+        range: start..end.max(start),
+        marker: marker(ids.len() - kept),
+    }
 }
 
 #[cfg(test)]

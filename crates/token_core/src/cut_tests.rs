@@ -10,11 +10,15 @@ fn counter(encoding: &str, high: f64) -> Counter<'static> {
     Counter::new(encoding, Basis::Estimate, one, Factor::new(high).unwrap())
 }
 
+fn cut(counter: &Counter, text: &str, tokens: u64) -> String {
+    cut_middle(counter, text, tokens).map_or_else(|| text.to_owned(), |gap| gap.apply(text))
+}
+
 #[test]
 fn head_and_tail_stay_and_the_marker_says_how_much_went() {
     let counter = counter("o200k_base", 1.0);
     let text: String = (0..2000).map(|n| format!("line {n}\n")).collect();
-    let cut = cut_middle(&counter, &text, 200);
+    let cut = cut(&counter, &text, 200);
     assert!(cut.starts_with("line 0\nline 1\n") && cut.ends_with("line 1998\nline 1999\n"));
     let before = counter.raw(&text);
     let (_, marker) = cut.split_once("[... ").unwrap();
@@ -28,7 +32,7 @@ fn head_and_tail_stay_and_the_marker_says_how_much_went() {
 fn a_single_huge_grapheme_goes_as_a_whole() {
     let counter = counter("cl100k_base", 1.0);
     let text = format!("a{}", "\u{301}".repeat(20_000));
-    let cut = cut_middle(&counter, &text, MIN_KEPT);
+    let cut = cut(&counter, &text, MIN_KEPT);
     assert!(cut.starts_with("[... ") && cut.ends_with(" tokens removed ...]"));
 }
 
@@ -58,7 +62,7 @@ fn a_result_that_counts_more_than_its_parts_is_cut_again() {
     let one = Factor::new(1.0).unwrap();
     let counter = Counter::new(&WorseWhenCut, Basis::Exact, one, one);
     for asked in [64, 100, 500, 1900] {
-        let cut = cut_middle(&counter, &"x".repeat(8000), asked);
+        let cut = cut(&counter, &"x".repeat(8000), asked);
         assert!(counter.raw(&cut) <= asked, "{asked}");
     }
 }
@@ -82,7 +86,7 @@ proptest! {
     ) {
         let counter = counter(encoding, high);
         let text = words.join(space);
-        let cut = cut_middle(&counter, &text, asked);
+        let cut = cut(&counter, &text, asked);
         prop_assert!(counter.high.up(counter.raw(&cut)) <= asked);
         if cut != text {
             let (head, rest) = cut.split_once("[... ").unwrap();

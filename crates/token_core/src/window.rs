@@ -23,6 +23,10 @@ pub enum Cause {
     MaxInput,
     MaxOutput,
     MaxPrompt,
+    /// The budget of the last user message.
+    UserInput,
+    /// The budget of the system section.
+    SystemSection,
 }
 
 impl Cause {
@@ -32,6 +36,8 @@ impl Cause {
             Self::MaxInput => "max_input",
             Self::MaxOutput => "max_output",
             Self::MaxPrompt => "max_prompt",
+            Self::UserInput => "user_input",
+            Self::SystemSection => "system_section",
         }
     }
 }

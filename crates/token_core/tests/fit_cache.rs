@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::{Value, json};
-use token_core::chat::{Basis, Counter, Factor, Tokenizer, Tools};
-use token_core::fit::{CutStep, Options, Request, fit};
+use token_core::chat::{Basis, Conversation, Counter, Factor, Tokenizer, Tools};
+use token_core::fit::{Budgets, CutStep, Options, Request, Strategy, fit};
 use token_core::window::{Overflow, Window};
 
 const WINDOW: u64 = 40_000;
@@ -51,12 +51,15 @@ fn moves(cut_step: CutStep) -> (u64, u64) {
         min_completion: None,
     };
     let options = Options {
+        cut: true,
         cut_step,
         ..Options::default()
     };
     let request = Request {
         window,
         overflow: Overflow::Fit,
+        strategy: Strategy::Recent,
+        budgets: Budgets::default(),
         options,
     };
     let mut messages = vec![json!({"role": "system", "content": "Be brief."})];
@@ -65,7 +68,13 @@ fn moves(cut_step: CutStep) -> (u64, u64) {
     for number in 0..TURNS {
         let [question, answer] = turn(number);
         messages.push(question);
-        let fitted = fit(messages.clone(), &Tools::default(), &counter, &request).unwrap();
+        let fitted = fit(
+            Conversation::from_list(messages.clone()),
+            &Tools::default(),
+            &counter,
+            &request,
+        )
+        .unwrap();
         let receipt = fitted["receipt"].as_array().unwrap();
         last = receipt
             .iter()

@@ -3,9 +3,9 @@
 
 use serde_json::{Value, json};
 use std::cell::Cell;
-use token_core::chat::{Basis, Counter, Factor, Tokenizer, Tools};
+use token_core::chat::{Basis, Conversation, Counter, Factor, Tokenizer, Tools};
 use token_core::encoding::Encoding;
-use token_core::fit::{Options, Request, fit};
+use token_core::fit::{Budgets, Options, Request, Strategy, fit};
 use token_core::window::{Overflow, Window};
 
 /// Counts calls and bytes on their way to the encoding.
@@ -84,9 +84,20 @@ fn work(messages: Vec<Value>, window: u64) -> (f64, f64) {
     let request = Request {
         window,
         overflow: Overflow::Fit,
-        options: Options::default(),
+        strategy: Strategy::Recent,
+        budgets: Budgets::default(),
+        options: Options {
+            cut: true,
+            ..Options::default()
+        },
     };
-    let answer = fit(messages, &Tools::default(), &counter, &request).unwrap();
+    let answer = fit(
+        Conversation::from_list(messages),
+        &Tools::default(),
+        &counter,
+        &request,
+    )
+    .unwrap();
     assert_eq!(answer["status"], "fitted");
     (
         meter.calls.get() as f64 / count,

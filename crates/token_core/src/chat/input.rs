@@ -1,7 +1,6 @@
 //! Reading messages and tools, with errors that name what was found and never quote it.
 
 use super::Tools;
-use crate::check::{self, Provider};
 use crate::error::{CoreError, ErrorKind};
 use serde_json::Value;
 
@@ -12,32 +11,14 @@ const MAX_DEPTH: usize = 128;
 /// a key would come back as something else.
 const RESERVED_KEY: &str = "\"$serde_json::private::Number\"";
 
-const SHAPE_HINT: &str = "Pass OpenAI chat messages: [{\"role\": \"user\", \"content\": \"...\"}, ...]. \
+const SHAPE_HINT: &str = "Pass OpenAI chat messages: [{\"role\": \"user\", \"content\": \"...\"}, ...], \
+     Anthropic's {\"system\": ..., \"messages\": [...]}, or input items of the Responses API. \
      Messages are counted from 0.";
 
-/// Parses messages and checks the shape of each; pairs of calls and results are left to others.
-pub fn parse_messages(messages: &str) -> Result<Vec<Value>, CoreError> {
-    let malformed = |found: String| {
-        CoreError::malformed("messages are malformed")
-            .detail(found)
-            .hint(SHAPE_HINT)
-    };
-    let messages = match parse("messages", messages)? {
-        Value::Array(messages) => messages,
-        other => {
-            let found = kind_of(&other);
-            return Err(malformed(format!(
-                "Expected an array of messages, found {found}."
-            )));
-        }
-    };
-    if messages.is_empty() {
-        return Err(malformed("The array of messages is empty.".into()));
-    }
-    match check::first_shape_problem(&messages, Provider::OpenAi) {
-        Some(problem) => Err(malformed(problem.found)),
-        None => Ok(messages),
-    }
+pub(super) fn malformed_messages(found: String) -> CoreError {
+    CoreError::malformed("messages are malformed")
+        .detail(found)
+        .hint(SHAPE_HINT)
 }
 
 /// Parses tool definitions; absent, `null` and `[]` all mean that there are none.
@@ -63,7 +44,7 @@ pub fn parse_tools(tools: Option<&str>) -> Result<Tools, CoreError> {
     }
 }
 
-fn parse(what: &str, json: &str) -> Result<Value, CoreError> {
+pub(super) fn parse(what: &str, json: &str) -> Result<Value, CoreError> {
     if has_reserved_key(json) {
         return Err(CoreError::malformed(format!("{what} are malformed"))
             .detail("An object has a key that is reserved for numbers, \"$serde_json::...\".")

@@ -2,7 +2,8 @@
 //! an estimate.
 
 use super::Counter;
-use super::shape::{self, Role, STEERING_KEY};
+use super::media;
+use super::shape::{self, Format, Role, STEERING_KEY, Section};
 use serde_json::{Map, Value};
 
 /// Framing of every message, and of a name (openai-cookbook "How to count tokens").
@@ -18,17 +19,19 @@ const IMAGE_LOW: u64 = 85;
 const IMAGE_HIGH: u64 = 1445;
 
 /// A plain text that fitting may cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextCount {
-    /// The content part that holds it; `None` if the content itself is the text.
-    pub part: Option<usize>,
+    /// Where it is in the message, as a JSON pointer (RFC 6901).
+    pub path: String,
     pub tokens: u64,
+    /// Whether a tool wrote it.
+    pub is_result: bool,
 }
 
 /// Tokens of one message by kind.
 #[derive(Clone, Debug)]
 pub struct MessageCount {
-    pub is_system: bool,
+    pub section: Section,
     pub text: u64,
     pub images: u64,
     pub overhead: u64,
@@ -36,6 +39,8 @@ pub struct MessageCount {
     pub low: u64,
     /// Whether anything in it follows no documented rule.
     pub is_uncertain: bool,
+    /// The types of blocks that were not known, each once; they are estimates.
+    pub unknown_blocks: Vec<String>,
     /// The texts that may be cut; empty for system and sealed messages.
     pub texts: Vec<TextCount>,
 }
@@ -44,51 +49,74 @@ impl MessageCount {
     pub fn tokens(&self) -> u64 {
         self.text + self.images + self.overhead
     }
-}
 
-/// Counts one message whose shape has been checked. `padded` adds the newline that the first
-/// system message gains when there are tools.
-pub fn count_message(counter: &Counter, message: &Value, padded: bool) -> MessageCount {
-    let role = shape::role(message).unwrap_or(Role::User);
-    let mut tally = Tally {
-        counter,
-        padded,
-        count: MessageCount::start(role),
-    };
-    tally.role(role);
-    if let Value::Object(map) = message {
-        for (key, value) in map {
-            tally.field(role, key, value);
-        }
-    }
-    let mut count = tally.count;
-    if role.is_system() || shape::is_sealed(message) {
-        count.texts.clear();
-    }
-    count
-}
-
-impl MessageCount {
-    fn start(role: Role) -> Self {
+    fn start(role: Role, section: Section) -> Self {
         let mut overhead = PER_MESSAGE;
         if role == Role::Function {
             overhead -= FUNCTION_ROLE_DISCOUNT;
         }
         Self {
-            is_system: role.is_system(),
+            section,
             text: 0,
             images: 0,
             overhead,
             low: overhead,
             is_uncertain: role.is_result(),
+            unknown_blocks: Vec::new(),
             texts: Vec::new(),
         }
     }
 }
 
+/// Counts one message whose shape has been checked. `padded` adds the newline that the first
+/// system message gains when there are tools.
+pub fn count_message(
+    counter: &Counter,
+    format: Format,
+    message: &Value,
+    padded: bool,
+) -> MessageCount {
+    let role = format.role(message).unwrap_or(Role::User);
+    let section = section_of(role, message);
+    let mut tally = Tally {
+        counter,
+        padded,
+        is_result: role.is_result(),
+        count: MessageCount::start(role, section),
+    };
+    tally.role(role);
+    if let Value::Object(map) = message {
+        for (key, value) in map {
+            match format {
+                Format::Responses => tally.item_field(key, value),
+                _ => tally.field(role, key, value),
+            }
+        }
+    }
+    let mut count = tally.count;
+    let is_system = role.is_system() && section == Section::System;
+    if is_system || shape::is_sealed(message) {
+        count.texts.clear();
+    }
+    count
+}
+
+/// What a message is for: as its steering says, else by its role.
+pub fn section_of(role: Role, message: &Value) -> Section {
+    let steering = shape::Steering::of(message).unwrap_or_default();
+    let content = shape::string(message, "content").unwrap_or_default();
+    steering.section.unwrap_or(match role {
+        Role::System | Role::User if content.starts_with(shape::SUMMARY_HEAD) => Section::Summary,
+        Role::System | Role::Developer => Section::System,
+        _ => Section::History,
+    })
+}
+
 struct Tally<'a> {
     counter: &'a Counter<'a>,
     padded: bool,
+    /// Whether what is counted now was written by a tool.
+    is_result: bool,
     count: MessageCount,
 }
 
@@ -103,7 +131,7 @@ impl Tally<'_> {
         match (key, value) {
             (_, Value::Null) => {}
             ("role" | "cache_control" | STEERING_KEY, _) => {}
-            ("content", _) => self.content(value),
+            ("content", _) => self.content("/content", value),
             ("name", Value::String(name)) => {
                 self.text(name);
                 self.overhead(PER_NAME);
@@ -120,11 +148,36 @@ impl Tally<'_> {
                 self.called(call);
             }
             ("tool_call_id", Value::String(id)) if role == Role::Tool => self.upper(id),
+            ("encrypted_content" | "signature" | "thought_signature" | "thoughtSignature", _) => {
+                if let Some(text) = value.as_str() {
+                    self.sealed_text(text);
+                }
+            }
             _ => self.unknown(key, value),
         }
     }
 
-    fn content(&mut self, content: &Value) {
+    /// A field of an item of the Responses API. Ids and states of items are not shown to the model.
+    fn item_field(&mut self, key: &str, value: &Value) {
+        match (key, value) {
+            (_, Value::Null) => {}
+            ("type" | "role" | "id" | "status" | STEERING_KEY, _) => {}
+            ("content" | "summary", _) => self.content(&format!("/{key}"), value),
+            ("output", _) => self.content("/output", value),
+            ("name" | "arguments" | "input", Value::String(text)) => {
+                self.count.is_uncertain = true;
+                self.text(text);
+            }
+            ("call_id", Value::String(id)) => {
+                self.count.overhead += PER_CALL;
+                self.upper(id);
+            }
+            ("encrypted_content", Value::String(text)) => self.sealed_text(text),
+            _ => self.unknown(key, value),
+        }
+    }
+
+    fn content(&mut self, path: &str, content: &Value) {
         match content {
             Value::String(text) => {
                 let tokens = if self.padded {
@@ -132,11 +185,11 @@ impl Tally<'_> {
                 } else {
                     self.text(text)
                 };
-                self.count.texts.push(TextCount { part: None, tokens });
+                self.can_cut(path.to_owned(), tokens);
             }
             Value::Array(parts) => {
                 for (index, part) in parts.iter().enumerate() {
-                    self.part(index, part);
+                    self.part(&format!("{path}/{index}"), part);
                 }
                 if self.padded {
                     self.text("\n");
@@ -146,32 +199,93 @@ impl Tally<'_> {
         }
     }
 
-    fn part(&mut self, index: usize, part: &Value) {
-        let kind = part.get("type").and_then(Value::as_str).unwrap_or_default();
-        match (kind, part) {
-            ("text", Value::Object(map)) => {
-                if let Some(text) = map.get("text").and_then(Value::as_str) {
+    fn can_cut(&mut self, path: String, tokens: u64) {
+        let is_result = self.is_result;
+        self.count.texts.push(TextCount {
+            path,
+            tokens,
+            is_result,
+        });
+    }
+
+    fn part(&mut self, path: &str, part: &Value) {
+        let Value::Object(map) = part else {
+            return self.json(part);
+        };
+        match shape::block_type(part) {
+            "text" | "input_text" | "output_text" | "summary_text" => {
+                if let Some(text) = shape::string(part, "text") {
                     let tokens = self.text(text);
-                    self.count.texts.push(TextCount {
-                        part: Some(index),
-                        tokens,
-                    });
+                    self.can_cut(format!("{path}/text"), tokens);
                 }
                 self.others(map, &["type", "text", "cache_control"]);
             }
-            ("refusal", Value::Object(map)) => {
-                if let Some(text) = map.get("refusal").and_then(Value::as_str) {
+            "refusal" => {
+                if let Some(text) = shape::string(part, "refusal") {
                     self.text(text);
                 }
                 self.others(map, &["type", "refusal", "cache_control"]);
             }
-            ("image_url" | "input_image" | "image", _) => {
+            "image_url" | "input_image" | "image" => {
                 self.count.images += IMAGE_HIGH;
                 self.count.low += IMAGE_LOW;
                 self.count.is_uncertain = true;
             }
-            _ => self.json(part),
+            "thinking" => {
+                if let Some(text) = shape::string(part, "thinking") {
+                    self.upper(text);
+                }
+            }
+            "redacted_thinking" => {
+                if let Some(data) = shape::string(part, "data") {
+                    self.sealed_text(data);
+                }
+            }
+            "tool_use" | "server_tool_use" => self.tool_use(map),
+            "tool_result" => self.tool_result(path, map),
+            kind => {
+                if !kind.is_empty() && !self.count.unknown_blocks.iter().any(|it| it == kind) {
+                    self.count
+                        .unknown_blocks
+                        .push(kind.chars().take(32).collect());
+                }
+                self.json(part);
+            }
         }
+    }
+
+    /// Input is JSON, which the model sees in compact form.
+    fn tool_use(&mut self, map: &Map<String, Value>) {
+        self.count.is_uncertain = true;
+        self.count.overhead += PER_CALL;
+        for (key, value) in map {
+            match (key.as_str(), value) {
+                ("type" | "cache_control", _) => {}
+                ("id", Value::String(id)) => self.upper(id),
+                ("name", Value::String(name)) => {
+                    self.text(name);
+                }
+                ("input", Value::Null) => {}
+                ("input", input) => {
+                    self.text(&input.to_string());
+                }
+                _ => self.unknown(key, value),
+            }
+        }
+    }
+
+    fn tool_result(&mut self, path: &str, map: &Map<String, Value>) {
+        self.count.is_uncertain = true;
+        let is_result = std::mem::replace(&mut self.is_result, true);
+        for (key, value) in map {
+            match (key.as_str(), value) {
+                ("type" | "cache_control" | "is_error", _) | (_, Value::Null) => {}
+                ("tool_use_id", Value::String(id)) => self.upper(id),
+                ("content", content) => self.content(&format!("{path}/content"), content),
+                _ => self.unknown(key, value),
+            }
+        }
+        self.is_result = is_result;
     }
 
     fn tool_call(&mut self, call: &Value) {
@@ -221,8 +335,18 @@ impl Tally<'_> {
         }
     }
 
+    /// JSON that no rule is known for: at most its compact form, and for files in it what they may
+    /// cost as pages, never the length of their base64.
     fn json(&mut self, value: &Value) {
-        self.upper(&value.to_string());
+        let (text, files) = media::without_base64(value);
+        self.upper(&text);
+        self.count.images += files;
+    }
+
+    /// Encrypted text: at most a token for three of its bytes.
+    fn sealed_text(&mut self, base64: &str) {
+        self.count.text += self.counter.high.up(media::encrypted_tokens(base64.len()));
+        self.count.is_uncertain = true;
     }
 
     fn overhead(&mut self, tokens: u64) {

@@ -8,6 +8,7 @@ fn count(message: Value) -> MessageCount {
     let encoding = Encoding::by_name("o200k_base").unwrap();
     count_message(
         &Counter::new(encoding, Basis::Exact, one, one),
+        Format::OpenAi,
         &message,
         false,
     )
@@ -81,17 +82,17 @@ fn only_plain_text_outside_system_may_be_cut() {
         count(message)
             .texts
             .iter()
-            .map(|t| t.part)
+            .map(|text| text.path.clone())
             .collect::<Vec<_>>()
     };
-    assert_eq!(parts(json!({"role": "user", "content": "x"})), [None]);
+    assert_eq!(parts(json!({"role": "user", "content": "x"})), ["/content"]);
     let content = json!([
         {"type": "image_url", "image_url": {"url": "http://x"}},
         {"type": "text", "text": "x"},
     ]);
     assert_eq!(
         parts(json!({"role": "user", "content": content})),
-        [Some(1)]
+        ["/content/1/text"]
     );
     assert!(parts(json!({"role": "system", "content": "x"})).is_empty());
     assert!(parts(json!({"role": "developer", "content": "x"})).is_empty());
@@ -104,6 +105,6 @@ fn only_plain_text_outside_system_may_be_cut() {
     assert!(parts(json!({"role": "assistant", "content": thinking})).is_empty());
     assert_eq!(
         parts(json!({"role": "user", "content": "x", "signature": null})),
-        [None]
+        ["/content"]
     );
 }

@@ -1,16 +1,19 @@
 //! Counting a chat request as the API bills it: messages, their overhead, tools, images.
 
+mod conversation;
 mod counter;
 mod input;
+mod media;
 mod message;
 pub mod shape;
 mod tools;
 mod total;
 
+pub use conversation::Conversation;
 pub use counter::{Basis, Counter, Factor, Tokenizer, unit_factor};
-pub use input::{parse_messages, parse_tools};
-pub use message::{MessageCount, TextCount, count_message};
-pub use shape::Role;
+pub use input::parse_tools;
+pub use message::{MessageCount, TextCount, count_message, section_of};
+pub use shape::{Format, Role, Section, Steering};
 pub use tools::{Tools, ToolsCount};
 pub use total::Total;
 
@@ -23,10 +26,10 @@ use serde_json::json;
 /// `overhead`, the `method`, the bounds `low` and `high`, and `messages` (how many there are).
 pub fn count_json(messages: &str, tools: Option<&str>, counter: &str) -> Result<String, CoreError> {
     let counter = counter::from_json(counter)?;
-    let messages = parse_messages(messages)?;
+    let conversation = Conversation::parse(messages)?;
     let tools = parse_tools(tools)?;
-    let mut total = Total::new(tools.count(&counter, &messages));
-    for count in count_messages(&counter, &messages, !tools.is_empty()) {
+    let mut total = Total::new(tools.count(&counter, &conversation));
+    for count in count_messages(&counter, &conversation, !tools.is_empty()) {
         total.add(&count);
     }
     let answer = json!({
@@ -40,7 +43,7 @@ pub fn count_json(messages: &str, tools: Option<&str>, counter: &str) -> Result<
         "method": total.method(&counter),
         "low": total.low(),
         "high": total.tokens(),
-        "messages": messages.len(),
+        "messages": conversation.messages.len(),
     });
     Ok(answer.to_string())
 }
@@ -49,23 +52,33 @@ pub fn count_json(messages: &str, tools: Option<&str>, counter: &str) -> Result<
 /// (hmarr/openai-chat-tokens `src/index.ts`).
 pub fn count_messages(
     counter: &Counter,
-    messages: &[serde_json::Value],
+    conversation: &Conversation,
     has_tools: bool,
 ) -> Vec<MessageCount> {
     let padded = if has_tools {
-        first_system(messages)
+        first_system(conversation)
     } else {
         None
     };
-    let count = |(index, message)| count_message(counter, message, padded == Some(index));
-    messages.iter().enumerate().map(count).collect()
+    let format = conversation.format;
+    let count = |(index, message)| count_message(counter, format, message, padded == Some(index));
+    conversation
+        .messages
+        .iter()
+        .enumerate()
+        .map(count)
+        .collect()
 }
 
 /// The position of the first system or developer message.
-pub fn first_system(messages: &[serde_json::Value]) -> Option<usize> {
-    messages
-        .iter()
-        .position(|message| shape::role(message).is_some_and(Role::is_system))
+pub fn first_system(conversation: &Conversation) -> Option<usize> {
+    let is_system = |message| {
+        conversation
+            .format
+            .role(message)
+            .is_some_and(Role::is_system)
+    };
+    conversation.messages.iter().position(is_system)
 }
 
 #[cfg(test)]

@@ -1,9 +1,24 @@
-//! What a message of the OpenAI chat API is made of. Indexes are those of the input array, from 0.
+//! What a message is made of, in each of the shapes that are taken. Indexes are those of the input
+//! array, from 0.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The key under which steering travels with a message; it is never part of the prompt.
 pub const STEERING_KEY: &str = "token_mgmt";
+
+/// What a summary of earlier messages begins with, by which a later one finds it.
+pub const SUMMARY_HEAD: &str = "[Summary of the earlier conversation]\n";
+
+/// Whose shape a list of messages has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// OpenAI chat messages: calls in `tool_calls`, results as messages of role tool.
+    OpenAi,
+    /// Anthropic messages: calls and results are content blocks.
+    Anthropic,
+    /// `input` items of OpenAI's Responses API: calls and results are items of their own.
+    Responses,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -56,38 +71,133 @@ pub enum CallKey<'a> {
     Name(&'a str),
 }
 
-pub fn role(message: &Value) -> Option<Role> {
-    Role::from_name(message.get("role")?.as_str()?)
+impl Format {
+    /// Who says a message. A message with results of tools is one of role tool, also where it is
+    /// a user's, as Anthropic has it; what calls a tool is an assistant's.
+    pub fn role(self, message: &Value) -> Option<Role> {
+        let named = || Role::from_name(message.get("role")?.as_str()?);
+        match self {
+            Self::OpenAi => named(),
+            Self::Anthropic => match named()? {
+                Role::User if has_block(message, is_result_block) => Some(Role::Tool),
+                role => Some(role),
+            },
+            Self::Responses => match item_type(message) {
+                "message" => named(),
+                kind if kind.ends_with("_output") => Some(Role::Tool),
+                _ => Some(Role::Assistant),
+            },
+        }
+    }
+
+    /// The keys of all calls that a message makes.
+    pub fn call_keys(self, message: &Value) -> Vec<CallKey<'_>> {
+        match self {
+            Self::OpenAi => openai_calls(message),
+            Self::Anthropic => blocks(message)
+                .iter()
+                .filter(|block| block_type(block) == "tool_use")
+                .filter_map(|block| string(block, "id").map(CallKey::Id))
+                .collect(),
+            Self::Responses => match item_type(message) {
+                "function_call" | "custom_tool_call" => string(message, "call_id")
+                    .map(CallKey::Id)
+                    .into_iter()
+                    .collect(),
+                _ => Vec::new(),
+            },
+        }
+    }
+
+    /// The keys of the calls that a message answers.
+    pub fn answered_keys(self, message: &Value) -> Vec<CallKey<'_>> {
+        match (self, self.role(message)) {
+            (_, Some(role)) if !role.is_result() => Vec::new(),
+            (Self::OpenAi, Some(Role::Function)) => string(message, "name")
+                .map(CallKey::Name)
+                .into_iter()
+                .collect(),
+            (Self::OpenAi, _) => string(message, "tool_call_id")
+                .map(CallKey::Id)
+                .into_iter()
+                .collect(),
+            (Self::Anthropic, _) => blocks(message)
+                .iter()
+                .filter(|block| is_result_block(block))
+                .filter_map(|block| string(block, "tool_use_id").map(CallKey::Id))
+                .collect(),
+            (Self::Responses, _) => string(message, "call_id")
+                .map(CallKey::Id)
+                .into_iter()
+                .collect(),
+        }
+    }
 }
 
-/// The tool calls of an assistant message. An empty list is no call.
-pub fn tool_calls(message: &Value) -> &[Value] {
-    let calls = message.get("tool_calls").and_then(Value::as_array);
-    calls.map_or(&[], Vec::as_slice)
-}
-
-/// The keys of all calls that a message makes; empty for everything but an assistant message.
-pub fn call_keys(message: &Value) -> Vec<CallKey<'_>> {
-    if role(message) != Some(Role::Assistant) {
+fn openai_calls(message: &Value) -> Vec<CallKey<'_>> {
+    if string(message, "role") != Some(Role::Assistant.name()) {
         return Vec::new();
     }
-    let ids = tool_calls(message)
-        .iter()
-        .filter_map(|call| call.get("id")?.as_str());
+    let calls = message.get("tool_calls").and_then(Value::as_array);
+    let ids = calls
+        .into_iter()
+        .flatten()
+        .filter_map(|call| string(call, "id"));
     let name = message
         .get("function_call")
-        .and_then(|call| call.get("name")?.as_str());
+        .and_then(|call| string(call, "name"));
     ids.map(CallKey::Id)
         .chain(name.map(CallKey::Name))
         .collect()
 }
 
-/// The key of the call that a tool or function message answers.
-pub fn answered_key(message: &Value) -> Option<CallKey<'_>> {
-    match role(message)? {
-        Role::Tool => message.get("tool_call_id")?.as_str().map(CallKey::Id),
-        Role::Function => message.get("name")?.as_str().map(CallKey::Name),
-        _ => None,
+pub fn string<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
+    value.get(key)?.as_str()
+}
+
+/// The type of an item of the Responses API; a message may leave it out.
+pub fn item_type(item: &Value) -> &str {
+    string(item, "type").unwrap_or("message")
+}
+
+pub fn block_type(block: &Value) -> &str {
+    string(block, "type").unwrap_or_default()
+}
+
+/// The content blocks of a message; none if its content is a text.
+pub fn blocks(message: &Value) -> &[Value] {
+    let content = message.get("content").and_then(Value::as_array);
+    content.map_or(&[], Vec::as_slice)
+}
+
+pub fn is_result_block(block: &Value) -> bool {
+    block_type(block) == "tool_result"
+}
+
+fn has_block(message: &Value, is_wanted: impl Fn(&Value) -> bool) -> bool {
+    blocks(message).iter().any(is_wanted)
+}
+
+/// The texts of a message, wherever its shape has them.
+pub fn texts(message: &Value) -> Vec<&str> {
+    ["content", "output"]
+        .into_iter()
+        .filter_map(|key| message.get(key))
+        .flat_map(text_of)
+        .collect()
+}
+
+fn text_of(content: &Value) -> Vec<&str> {
+    match content {
+        Value::String(text) => vec![text],
+        Value::Array(blocks) => blocks
+            .iter()
+            .flat_map(|block| match block_type(block) {
+                "tool_result" => block.get("content").map_or(Vec::new(), text_of),
+                _ => string(block, "text").into_iter().collect(),
+            })
+            .collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -122,4 +232,148 @@ pub fn is_sealed(message: &Value) -> bool {
 
 fn is_thinking_type(name: &str) -> bool {
     matches!(name, "thinking" | "redacted_thinking" | "reasoning")
+}
+
+/// What a part of a conversation is for; each kind has a budget of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Section {
+    System,
+    User,
+    Story,
+    History,
+    Rag,
+    Summary,
+}
+
+impl Section {
+    pub const ALL: [Section; 6] = [
+        Self::System,
+        Self::User,
+        Self::Story,
+        Self::History,
+        Self::Rag,
+        Self::Summary,
+    ];
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|section| section.name() == name)
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::User => "user",
+            Self::Story => "story",
+            Self::History => "history",
+            Self::Rag => "rag",
+            Self::Summary => "summary",
+        }
+    }
+}
+
+/// What a message says under [`STEERING_KEY`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Steering {
+    pub section: Option<Section>,
+    /// From 0 to 1.
+    pub importance: Option<f64>,
+    pub is_pinned: bool,
+    /// Turns of one topic stay or go together.
+    pub topic: Option<String>,
+}
+
+impl Steering {
+    /// Reads a message's steering; the error says what was found.
+    pub fn of(message: &Value) -> Result<Self, String> {
+        match message.get(STEERING_KEY) {
+            None | Some(Value::Null) => Ok(Self::default()),
+            Some(Value::Object(map)) => Self::from_map(map),
+            Some(_) => Err(format!("has \"{STEERING_KEY}\" that is not an object")),
+        }
+    }
+
+    fn from_map(map: &Map<String, Value>) -> Result<Self, String> {
+        let mut steering = Self::default();
+        for (key, value) in map {
+            let is_taken = match (key.as_str(), value) {
+                (_, Value::Null) => true,
+                ("section", Value::String(name)) => {
+                    steering.section = Section::from_name(name);
+                    steering.section.is_some()
+                }
+                ("importance", value) => {
+                    steering.importance = value.as_f64().filter(|it| (0.0..=1.0).contains(it));
+                    steering.importance.is_some()
+                }
+                ("pinned", Value::Bool(is_pinned)) => {
+                    steering.is_pinned = *is_pinned;
+                    true
+                }
+                ("topic", Value::String(topic)) => {
+                    steering.topic = Some(topic.clone());
+                    true
+                }
+                ("section" | "pinned" | "topic", _) => false,
+                // Hints of other programs, or of later versions.
+                _ => true,
+            };
+            if !is_taken {
+                return Err(format!(
+                    "has a \"{STEERING_KEY}\" whose \"{key}\" makes no sense"
+                ));
+            }
+        }
+        Ok(steering)
+    }
+}
+
+/// The calls that a message makes: their ids, and what each calls (its name and its input).
+pub fn calls(format: Format, message: &Value) -> Vec<(String, String)> {
+    let call = |id: Option<&str>, name: Option<&str>, input: Option<&Value>| {
+        let input = input.map(Value::to_string).unwrap_or_default();
+        Some((id?.to_owned(), format!("{} {input}", name?)))
+    };
+    match format {
+        Format::OpenAi => {
+            let calls = message.get("tool_calls").and_then(Value::as_array);
+            let of = |item: &Value| {
+                let function = item.get("function").or_else(|| item.get("custom"))?;
+                let input = function.get("arguments").or_else(|| function.get("input"));
+                call(string(item, "id"), string(function, "name"), input)
+            };
+            calls.into_iter().flatten().filter_map(of).collect()
+        }
+        Format::Anthropic => blocks(message)
+            .iter()
+            .filter(|block| block_type(block) == "tool_use")
+            .filter_map(|block| {
+                call(
+                    string(block, "id"),
+                    string(block, "name"),
+                    block.get("input"),
+                )
+            })
+            .collect(),
+        Format::Responses => {
+            let input = message.get("arguments").or_else(|| message.get("input"));
+            call(string(message, "call_id"), string(message, "name"), input)
+                .into_iter()
+                .collect()
+        }
+    }
+}
+
+/// The id of the call that a text of a result, at this path, answers.
+pub fn answered_id<'a>(format: Format, message: &'a Value, path: &str) -> Option<&'a str> {
+    match format {
+        Format::OpenAi => string(message, "tool_call_id"),
+        Format::Responses => string(message, "call_id"),
+        Format::Anthropic => {
+            let block = path.strip_prefix("/content/")?.split('/').next()?;
+            string(
+                blocks(message).get(block.parse::<usize>().ok()?)?,
+                "tool_use_id",
+            )
+        }
+    }
 }

@@ -1,12 +1,15 @@
 //! Tool definitions, rendered as the API shows them to the model: a TypeScript-like namespace
 //! (found out by hmarr/openai-chat-tokens, `src/functions.ts`).
 
-use super::{Counter, first_system};
+use super::{Conversation, Counter, first_system};
 use serde_json::{Map, Value};
 
 /// Around the rendered namespace, and less when a system message is there to hold it.
 const AROUND: u64 = 9;
 const SHARED_WITH_SYSTEM: u64 = 4;
+/// The system prompt that Anthropic adds where there are tools (its page "Tool use": 313 to 346 for
+/// the models of generation 4, 530 at most before).
+const ANTHROPIC_TOOL_PROMPT: u64 = 530;
 
 /// Checked tool definitions.
 #[derive(Clone, Debug, Default)]
@@ -42,11 +45,11 @@ impl Tools {
     }
 
     /// Tokens of the definitions beside these messages.
-    pub fn count(&self, counter: &Counter, messages: &[Value]) -> ToolsCount {
+    pub fn count(&self, counter: &Counter, conversation: &Conversation) -> ToolsCount {
         if self.is_empty() {
             return ToolsCount::default();
         }
-        let shared = if first_system(messages).is_some() {
+        let shared = if first_system(conversation).is_some() {
             SHARED_WITH_SYSTEM
         } else {
             0
@@ -56,6 +59,9 @@ impl Tools {
             tokens: counter.high.up(raw) + AROUND - shared,
             low: counter.low.down(raw) + AROUND - shared,
         };
+        if self.0.iter().any(|tool| tool.get("input_schema").is_some()) {
+            count.tokens += ANTHROPIC_TOOL_PROMPT;
+        }
         // A built-in tool of the provider has no known rendering: at most its JSON.
         for tool in self.0.iter().filter(|tool| function_of(tool).is_none()) {
             count.tokens += counter.high.up(counter.raw(&tool.to_string()));
@@ -99,14 +105,21 @@ fn render_function(out: &mut String, function: &Value) {
     if let Some(description) = description_of(function) {
         out.extend(["// ", description, "\n"]);
     }
-    match function.get("parameters").and_then(properties_of) {
-        Some(_) => {
+    match parameters_of(function).filter(|schema| properties_of(schema).is_some()) {
+        Some(schema) => {
             out.extend(["type ", name, " = (_: {\n"]);
-            render_properties(out, &function["parameters"], 0);
+            render_properties(out, schema, 0);
             out.push_str("\n}) => any;\n\n");
         }
         None => out.extend(["type ", name, " = () => any;\n\n"]),
     }
+}
+
+/// The schema of what a function takes; Anthropic's tools have it under another name.
+fn parameters_of(function: &Value) -> Option<&Value> {
+    function
+        .get("parameters")
+        .or_else(|| function.get("input_schema"))
 }
 
 fn properties_of(schema: &Value) -> Option<&Map<String, Value>> {

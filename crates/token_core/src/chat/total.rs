@@ -1,6 +1,6 @@
 //! The sum over a request, by part.
 
-use super::{Basis, Counter, MessageCount, ToolsCount};
+use super::{Basis, Counter, MessageCount, Section, ToolsCount};
 
 /// Priming of the reply (openai-cookbook "How to count tokens").
 const PRIMING: u64 = 3;
@@ -38,10 +38,10 @@ impl Total {
     }
 
     pub fn add(&mut self, count: &MessageCount) {
-        if count.is_system {
-            self.system += count.text;
-        } else {
-            self.history += count.text;
+        match count.section {
+            Section::System => self.system += count.text,
+            Section::Story | Section::Rag => self.rag += count.text,
+            Section::User | Section::History | Section::Summary => self.history += count.text,
         }
         self.images += count.images;
         self.overhead += count.overhead;

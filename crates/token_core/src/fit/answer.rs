@@ -1,6 +1,8 @@
 //! The answer of fitting as JSON.
 
-use super::{Plan, Request, Work};
+use super::edit::Edit;
+use super::sections::Line;
+use super::{Request, Work};
 use crate::chat::shape::STEERING_KEY;
 use crate::chat::{Counter, Total};
 use crate::window::{Denial, Grant};
@@ -13,6 +15,8 @@ const WARNING_PERCENT: u64 = 85;
 pub enum Action {
     Kept,
     Cut,
+    /// A summary stands for it.
+    Summarised,
     Dropped,
 }
 
@@ -21,6 +25,7 @@ impl Action {
         match self {
             Self::Kept => "kept",
             Self::Cut => "cut",
+            Self::Summarised => "summarised",
             Self::Dropped => "dropped",
         }
     }
@@ -33,44 +38,57 @@ pub struct Receipt {
     pub rule: &'static str,
     pub tokens_before: u64,
     pub tokens_after: u64,
+    pub edits: Vec<Edit>,
 }
 
 impl Receipt {
-    /// The text of the message was cut.
-    pub fn cut(&mut self) {
-        self.action = Action::Cut;
-        if self.rule == "last_turn" {
-            self.rule = "tool_result";
+    pub fn kept(tokens: u64) -> Self {
+        Self {
+            action: Action::Kept,
+            rule: "fits",
+            tokens_before: tokens,
+            tokens_after: tokens,
+            edits: Vec::new(),
         }
+    }
+
+    pub fn is_gone(&self) -> bool {
+        matches!(self.action, Action::Dropped | Action::Summarised)
+    }
+
+    pub fn drop(&mut self, rule: &'static str) {
+        self.action = Action::Dropped;
+        self.rule = rule;
+        self.tokens_after = 0;
+        self.edits.clear();
+    }
+
+    /// A text of the message has changed.
+    pub fn edit(&mut self, rule: &'static str, edit: Edit) {
+        self.action = Action::Cut;
+        self.rule = rule;
+        self.edits.push(edit);
+    }
+
+    fn into_json(self, index: Option<usize>) -> Value {
+        let mut entry = json!({
+            "index": index,
+            "action": self.action.name(),
+            "rule": self.rule,
+            "tokens_before": self.tokens_before,
+            "tokens_after": self.tokens_after,
+        });
+        if !self.edits.is_empty() {
+            entry["edits"] = self.edits.into_iter().map(Edit::into_json).collect();
+        }
+        entry
     }
 }
 
-/// The receipt before any text is cut.
-pub fn start_receipt(work: &Work, plan: &Plan) -> Vec<Receipt> {
-    let receipt = |(index, count): (usize, &crate::chat::MessageCount)| {
-        let is_dropped = plan.dropped.get(index).copied().unwrap_or(false);
-        let (action, rule) = match (work.repairs[index], plan.optional.get(index)) {
-            (Some(repair), _) => (Action::Dropped, repair.rule()),
-            (None, None) => (Action::Kept, "fits"),
-            (None, Some(true)) if is_dropped => (Action::Dropped, "recent"),
-            (None, Some(true)) => (Action::Kept, "recent"),
-            (None, Some(false)) if count.is_system => (Action::Kept, "system"),
-            (None, Some(false)) => (Action::Kept, "last_turn"),
-        };
-        let tokens_before = count.tokens();
-        let tokens_after = if action == Action::Dropped {
-            0
-        } else {
-            tokens_before
-        };
-        Receipt {
-            action,
-            rule,
-            tokens_before,
-            tokens_after,
-        }
-    };
-    work.counts.iter().enumerate().map(receipt).collect()
+/// A message that was not in the input.
+pub struct Insert {
+    pub message: Value,
+    pub tokens: u64,
 }
 
 /// A request that does not fit: `prompt` as counted, `least` the smallest prompt that fitting
@@ -88,13 +106,15 @@ pub fn denied(denial: &Denial, prompt: u64, least: u64, room: u64) -> Value {
     })
 }
 
-/// A request that fits, its texts already cut.
+/// A request that fits, its messages already changed.
 pub struct Answer<'a> {
     pub work: Work,
     pub counter: &'a Counter<'a>,
     pub request: &'a Request,
-    pub plan: Plan,
-    pub receipt: Vec<Receipt>,
+    /// Fitting has changed something.
+    pub is_fitted: bool,
+    pub summary: Option<Insert>,
+    pub lines: Vec<Line>,
     pub total: Total,
     pub grant: Grant,
 }
@@ -103,63 +123,64 @@ impl Answer<'_> {
     pub fn into_json(mut self) -> Value {
         let total = self.total;
         let prompt = total.tokens();
-        let status = match (self.plan.is_empty(), self.grant.is_reduced) {
-            (false, _) => "fitted",
-            (true, true) => "reduced",
-            (true, false) => "granted",
+        let status = match (self.is_fitted, self.grant.is_reduced) {
+            (true, _) => "fitted",
+            (false, true) => "reduced",
+            (false, false) => "granted",
         };
         let warnings = self.warnings(prompt);
-        let messages = self.take_messages();
+        let (dropped, truncated) = (self.number_of(Action::Dropped), self.number_of(Action::Cut));
+        let summarised = self.number_of(Action::Summarised);
+        let needs_summary = self.work.has_lost_history();
+        let (messages, at) = self.take_messages();
+        let message_count = messages.len();
+        let messages = self.work.conversation.with(messages);
         json!({
             "status": status,
-            "message_count": messages.len(),
+            "message_count": message_count,
             "messages": messages,
             "prompt_tokens": prompt,
             "method": total.method(self.counter),
             "low": total.low(),
             "completion_tokens": self.grant.completion,
-            "dropped": self.number_of(Action::Dropped),
-            "truncated": self.number_of(Action::Cut),
-            "needs_summary": self.plan.dropped.contains(&true),
+            "dropped": dropped + summarised,
+            "truncated": truncated,
+            "needs_summary": needs_summary,
             "warnings": warnings,
-            "receipt": self.receipt_json(),
+            "receipt": self.receipt_json(at),
             "breakdown": breakdown(&total),
+            "sections": self.lines.into_iter().map(Line::into_json).collect::<Vec<_>>(),
         })
     }
 
     fn number_of(&self, action: Action) -> usize {
-        self.receipt
-            .iter()
-            .filter(|receipt| receipt.action == action)
-            .count()
+        let receipt = self.work.receipt.iter();
+        receipt.filter(|receipt| receipt.action == action).count()
     }
 
-    /// The messages that are left, without the steering key unless it is asked for.
-    fn take_messages(&mut self) -> Vec<Value> {
-        let messages = std::mem::take(&mut self.work.messages)
-            .into_iter()
-            .zip(&self.receipt);
-        let kept = messages.filter(|(_, receipt)| receipt.action != Action::Dropped);
-        kept.map(|(mut message, _)| {
-            if let Value::Object(map) = &mut message
-                && !self.request.options.keep_hints
-            {
-                map.shift_remove(STEERING_KEY);
+    /// The messages that are left, without the steering key unless it is asked for; and where the
+    /// summary is among them.
+    fn take_messages(&mut self) -> (Vec<Value>, usize) {
+        let at = self.work.leading_system();
+        let all = std::mem::take(&mut self.work.conversation.messages);
+        let kept = all.into_iter().zip(&self.work.receipt);
+        let kept = kept.filter(|(_, receipt)| !receipt.is_gone());
+        let mut messages: Vec<Value> = kept.map(|(message, _)| message).collect();
+        if let Some(summary) = &self.summary {
+            messages.insert(at, summary.message.clone());
+        }
+        if !self.request.options.keep_hints {
+            for message in &mut messages {
+                if let Value::Object(map) = message {
+                    map.shift_remove(STEERING_KEY);
+                }
             }
-            message
-        })
-        .collect()
+        }
+        (messages, at)
     }
 
     fn warnings(&self, prompt: u64) -> Vec<String> {
-        let mut warnings = Vec::new();
-        let repaired = self.work.repairs.iter().flatten().count();
-        if repaired > 0 {
-            let messages = if repaired == 1 { "message" } else { "messages" };
-            warnings.push(format!(
-                "{repaired} {messages} dropped because a call or one of its results is missing"
-            ));
-        }
+        let mut warnings = self.work.warnings.clone();
         let window = &self.request.window;
         if let Some((asked, most)) = window.completion.zip(window.max_output)
             && asked > most
@@ -179,17 +200,29 @@ impl Answer<'_> {
         warnings
     }
 
-    fn receipt_json(&self) -> Vec<Value> {
-        let entry = |(index, receipt): (usize, &Receipt)| {
-            json!({
-                "index": index,
-                "action": receipt.action.name(),
-                "rule": receipt.rule,
-                "tokens_before": receipt.tokens_before,
-                "tokens_after": receipt.tokens_after,
-            })
-        };
-        self.receipt.iter().enumerate().map(entry).collect()
+    fn receipt_json(&mut self, at: usize) -> Vec<Value> {
+        let receipts = std::mem::take(&mut self.work.receipt)
+            .into_iter()
+            .enumerate();
+        let entries = receipts
+            .map(|(index, receipt)| receipt.into_json(self.work.conversation.input_index(index)));
+        let mut entries: Vec<Value> = entries.collect();
+        if let Some(summary) = self.summary.take() {
+            let mut message = summary.message;
+            if let (Value::Object(map), false) = (&mut message, self.request.options.keep_hints) {
+                map.shift_remove(STEERING_KEY);
+            }
+            entries.push(json!({
+                "index": null,
+                "action": "inserted",
+                "rule": "summary",
+                "tokens_before": 0,
+                "tokens_after": summary.tokens,
+                "at": at,
+                "message": message,
+            }));
+        }
+        entries
     }
 }
 

@@ -1,115 +1,243 @@
 //! Fitting a conversation into a context window.
 //!
-//! Order of work: check the shape, repair calls and results, count each message once, rank the
-//! units, drop from the end of the ranking, cut the boundary message, count what was cut again.
+//! Order of work: check the shape, repair calls and results, count each message once, shorten as the
+//! options say, rank the units, drop from the end of the ranking, cut the boundary message, put in a
+//! summary, count what was changed again.
 
 mod answer;
+mod budget;
+mod edit;
 mod plan;
 mod rank;
 mod repair;
 mod request;
+mod sections;
+mod shorten;
 mod step;
+mod summary;
+mod topic;
 
-pub use request::{CutStep, Options, Request};
+pub use budget::Budgets;
+pub use request::{CutStep, Options, Request, Strategy};
 
-use crate::chat::{self, Counter, MessageCount, Tools, ToolsCount, Total};
+use crate::chat::{self, Conversation, Counter, MessageCount, Section, Steering, Tools, Total};
+use crate::chat::{ToolsCount, parse_tools};
 use crate::cut;
 use crate::error::CoreError;
-use crate::window::{Denial, Overflow, Verdict};
+use crate::window::{Cause, Denial, Overflow, Verdict};
 use answer::{Answer, Receipt};
-use plan::Plan;
-use repair::Repair;
+use edit::{Edit, remove_blocks, text_mut};
+use plan::{Plan, Planner};
+use sections::Parts;
 use serde_json::Value;
+use std::collections::HashSet;
 
-/// Fits a request. `messages` and `tools` are JSON as the OpenAI chat API takes them, `request`
-/// is a [`Request`] as JSON; the answer is a JSON object, see [`fit`].
+/// Fits a request. `messages` are JSON in one of the shapes of [`Conversation`], `tools` as the API
+/// takes them, `request` is a [`Request`] as JSON; the answer is a JSON object, see [`fit`].
 pub fn fit_json(messages: &str, tools: Option<&str>, request: &str) -> Result<String, CoreError> {
     let (request, counter) = request::from_json(request)?;
-    let messages = chat::parse_messages(messages)?;
-    let tools = chat::parse_tools(tools)?;
-    Ok(fit(messages, &tools, &counter, &request)?.to_string())
+    let conversation = Conversation::parse(messages)?;
+    let tools = parse_tools(tools)?;
+    Ok(fit(conversation, &tools, &counter, &request)?.to_string())
 }
 
 /// Fits messages whose shape has been checked. The answer has `status` `granted`, `fitted` or
 /// `reduced` with the messages to send, or `denied` with the limit that is not kept.
 pub fn fit(
-    messages: Vec<Value>,
+    conversation: Conversation,
     tools: &Tools,
     counter: &Counter,
     request: &Request,
 ) -> Result<Value, CoreError> {
     request.window.check()?;
-    let repairs = repair::find(&messages, request.options.repair)?;
-    let counts = chat::count_messages(counter, &messages, !tools.is_empty());
-    let tools = tools.count(counter, &messages);
-    let mut work = Work {
-        messages,
-        counts,
-        repairs,
-        tools,
-    };
-
-    let prompt = work.total(&[]).tokens();
-    let plan = match request.overflow {
-        Overflow::Fit => work.plan(counter, request, prompt, request.window.prompt_budget()),
-        Overflow::Reduce | Overflow::Refuse => Plan::keep_all(prompt),
-    };
-    let decide = |prompt| request.window.decide(prompt, request.overflow);
-    if let Verdict::Denied(denial) = decide(plan.reached) {
-        return Ok(work.denied(counter, request, prompt, &plan, &denial));
+    let mut work = Work::start(conversation, tools, counter, request)?;
+    let prompt = work.total().tokens();
+    let budget = request.window.prompt_budget();
+    let may_change = request.overflow == Overflow::Fit;
+    let mut parts = work.parts(request);
+    let mut plan = work.plan(counter, request, &parts, budget);
+    if may_change && plan.is_needed && request.options.shortens() {
+        work.shorten(
+            counter,
+            &request.options,
+            &parts.ranking.mandatory.iter().copied().collect(),
+        );
+        parts = work.parts(request);
+        plan = work.plan(counter, request, &parts, budget);
+        plan.is_needed = true;
     }
-    let receipt = work.carry_out(counter, &plan);
-    let total = work.total(&plan.dropped);
+    let decide = |prompt| request.window.decide(prompt, request.overflow);
+    let reached = if may_change { plan.reached } else { prompt };
+    let over = work.over_ceiling(request, &parts);
+    if let Some(denial) = over.or(match decide(reached) {
+        Verdict::Denied(denial) => Some(denial),
+        Verdict::Granted(_) => None,
+    }) {
+        return Ok(work.denied(counter, request, prompt, reached, &parts, &denial));
+    }
+    let mut summary = None;
+    if may_change && plan.is_needed {
+        work.carry_out(counter, request, &parts, &plan);
+        summary = work.summarise(counter, request, &plan);
+    }
+    let mut total = work.total();
+    if let Some(summary) = &summary {
+        total.add(&chat::count_message(
+            counter,
+            work.conversation.format,
+            &summary.message,
+            false,
+        ));
+    }
     match decide(total.tokens()) {
         Verdict::Granted(grant) => Ok(Answer {
+            is_fitted: may_change && plan.is_needed,
+            lines: work.lines(request, &parts.ranking.last_user),
             work,
             counter,
             request,
-            plan,
-            receipt,
+            summary,
             total,
             grant,
         }
         .into_json()),
-        Verdict::Denied(denial) => Ok(work.denied(counter, request, prompt, &plan, &denial)),
+        Verdict::Denied(denial) => {
+            Ok(work.denied(counter, request, prompt, reached, &parts, &denial))
+        }
     }
 }
 
 /// The messages on their way through.
 struct Work {
-    messages: Vec<Value>,
+    conversation: Conversation,
     counts: Vec<MessageCount>,
-    /// By message; a repair drops it.
-    repairs: Vec<Option<Repair>>,
+    steering: Vec<Steering>,
+    receipt: Vec<Receipt>,
     tools: ToolsCount,
+    warnings: Vec<String>,
 }
 
 impl Work {
-    /// The sum over what is left after repairs and `dropped` (by message; may be empty).
-    fn total(&self, dropped: &[bool]) -> Total {
+    fn start(
+        mut conversation: Conversation,
+        tools: &Tools,
+        counter: &Counter,
+        request: &Request,
+    ) -> Result<Self, CoreError> {
+        let losses = repair::find(&conversation, request.options.repair)?;
+        let before = chat::count_messages(counter, &conversation, !tools.is_empty());
+        let mut receipt: Vec<Receipt> = before
+            .iter()
+            .map(|count| Receipt::kept(count.tokens()))
+            .collect();
+        let mut partly = Vec::new();
+        for (index, loss) in losses.into_iter().enumerate() {
+            let Some(loss) = loss else {
+                continue;
+            };
+            match loss.blocks {
+                None => receipt[index].drop(loss.rule),
+                Some(blocks) => {
+                    remove_blocks(&mut conversation.messages[index], &blocks);
+                    receipt[index].edit(loss.rule, Edit::Remove { blocks });
+                    partly.push(index);
+                }
+            }
+        }
+        let steering = conversation.messages.iter().map(Steering::of);
+        let steering = steering.map(Result::unwrap_or_default).collect();
+        let tools = tools.count(counter, &conversation);
+        let mut work = Self {
+            conversation,
+            counts: before,
+            steering,
+            receipt,
+            tools,
+            warnings: Vec::new(),
+        };
+        for index in partly {
+            work.recount(counter, index);
+        }
+        work.warn_of_input(request);
+        Ok(work)
+    }
+
+    fn warn_of_input(&mut self, request: &Request) {
+        let repaired = self
+            .receipt
+            .iter()
+            .filter(|receipt| receipt.rule != "fits")
+            .count();
+        if repaired > 0 {
+            let messages = if repaired == 1 { "message" } else { "messages" };
+            self.warnings.push(format!(
+                "{repaired} {messages} dropped because a call or one of its results is missing"
+            ));
+        }
+        let unknown = self.counts.iter().flat_map(|count| &count.unknown_blocks);
+        let mut unknown: Vec<&String> = unknown.collect();
+        unknown.sort_unstable();
+        unknown.dedup();
+        for kind in unknown.into_iter().take(5) {
+            self.warnings.push(format!(
+                "content of type \"{kind}\" is counted as an estimate"
+            ));
+        }
+        let ceiling = request.budgets.system;
+        let used = self.tokens_of(Section::System);
+        if let Some(ceiling) = ceiling.filter(|ceiling| used > *ceiling) {
+            self.warnings.push(format!(
+                "system section has {used} tokens, {} over its budget; the other sections get less",
+                used - ceiling
+            ));
+        }
+    }
+
+    /// The sum over what is left.
+    fn total(&self) -> Total {
         let mut total = Total::new(self.tools);
-        for (index, count) in self.counts.iter().enumerate() {
-            let is_dropped = dropped.get(index).copied().unwrap_or(false);
-            if self.repairs[index].is_none() && !is_dropped {
+        for (count, receipt) in self.counts.iter().zip(&self.receipt) {
+            if !receipt.is_gone() {
                 total.add(count);
             }
         }
         total
     }
 
-    fn plan(&self, counter: &Counter, request: &Request, prompt: u64, budget: u64) -> Plan {
-        let is_live = |index: &usize| self.repairs[*index].is_none();
-        let live: Vec<usize> = (0..self.messages.len()).filter(is_live).collect();
-        let ranking = rank::recent(&self.messages, &live);
-        let planner = plan::Planner {
+    fn plan(&self, counter: &Counter, request: &Request, parts: &Parts, budget: u64) -> Plan {
+        let planner = Planner {
             counts: &self.counts,
-            ranking: &ranking,
-            prompt,
-            budget,
+            sections: &parts.sections,
+            mandatory: &parts.ranking.mandatory,
+            prompt: self.total().tokens(),
             min_kept: cut::min_kept(counter),
+            strategy: request.strategy,
+            budgets: &request.budgets,
             options: &request.options,
         };
-        planner.plan(&self.messages)
+        planner.plan(budget)
+    }
+
+    /// A section that must stay and is larger than it may be.
+    fn over_ceiling(&self, request: &Request, parts: &Parts) -> Option<Denial> {
+        let last_user = parts.ranking.last_user.iter();
+        let user = last_user.map(|at| self.counts[*at].tokens()).sum();
+        let system = self.tokens_of(Section::System);
+        let refused = request
+            .budgets
+            .system
+            .filter(|_| request.budgets.refuse_system);
+        let over = |cause, used: u64, ceiling: Option<u64>| {
+            let limit = ceiling.filter(|ceiling| used > *ceiling)?;
+            Some(Denial {
+                cause,
+                limit,
+                excess: used - limit,
+                completion: request.window.wanted(),
+            })
+        };
+        over(Cause::UserInput, user, request.budgets.user)
+            .or_else(|| over(Cause::SystemSection, system, refused))
     }
 
     fn denied(
@@ -117,43 +245,71 @@ impl Work {
         counter: &Counter,
         request: &Request,
         prompt: u64,
-        plan: &Plan,
+        reached: u64,
+        parts: &Parts,
         denial: &Denial,
     ) -> Value {
-        let least = self.plan(counter, request, prompt, 0).reached;
-        let room = request.window.room_beside(plan.reached);
+        let least = self.plan(counter, request, parts, 0).reached;
+        let room = request.window.room_beside(reached);
         answer::denied(denial, prompt, least, room)
     }
 
-    /// Cuts what the plan cuts, counts it again, and says what happened to each message.
-    fn carry_out(&mut self, counter: &Counter, plan: &Plan) -> Vec<Receipt> {
-        let mut receipt = answer::start_receipt(self, plan);
-        for order in &plan.cuts {
-            let message = &mut self.messages[order.index];
-            if let Some(text) = text_mut(message, order.part) {
-                *text = cut::cut_middle(counter, text, order.tokens);
-                receipt[order.index].cut();
+    /// Drops and cuts what the plan drops and cuts, counts what was cut again, and says what
+    /// happened to each message by which rule.
+    fn carry_out(&mut self, counter: &Counter, request: &Request, parts: &Parts, plan: &Plan) {
+        for index in 0..self.counts.len() {
+            let is_untouched = self.receipt[index].rule == "fits";
+            if self.is_live(index) && is_untouched {
+                self.receipt[index].rule = if self.is_system(index) {
+                    "system"
+                } else if self.steering[index].is_pinned {
+                    "pinned"
+                } else {
+                    "last_turn"
+                };
             }
         }
-        for order in plan.cuts.iter().filter(|order| order.is_last_of_message) {
-            let count = chat::count_message(counter, &self.messages[order.index], false);
-            receipt[order.index].tokens_after = count.tokens();
-            self.counts[order.index] = count;
+        for section in &parts.sections {
+            let rule = match section.section {
+                Section::History => request.strategy.name(),
+                other => other.name(),
+            };
+            for &index in section.units.iter().flatten() {
+                if plan.dropped[index] {
+                    self.receipt[index].drop(rule);
+                } else if self.receipt[index].edits.is_empty() {
+                    self.receipt[index].rule = rule;
+                }
+            }
         }
-        receipt
-    }
-}
-
-/// The text that a [`chat::TextCount`] stands for.
-fn text_mut(message: &mut Value, part: Option<usize>) -> Option<&mut String> {
-    let content = message.get_mut("content")?;
-    let text = match part {
-        Some(part) => content.get_mut(part)?.get_mut("text")?,
-        None => content,
-    };
-    match text {
-        Value::String(text) => Some(text),
-        _ => None,
+        let mut cut = HashSet::new();
+        for order in &plan.cuts {
+            let message = &mut self.conversation.messages[order.index];
+            let Some(text) = text_mut(message, &order.path) else {
+                continue;
+            };
+            let Some(gap) = cut::cut_middle(counter, text, order.tokens) else {
+                continue;
+            };
+            let from = text[..gap.range.start].chars().count();
+            let edit = Edit::Replace {
+                path: order.path.clone(),
+                from,
+                to: from + text[gap.range.clone()].chars().count(),
+                text: gap.marker.clone(),
+            };
+            *text = gap.apply(text);
+            let receipt = &mut self.receipt[order.index];
+            let rule = match receipt.rule {
+                "last_turn" | "pinned" => "tool_result",
+                rule => rule,
+            };
+            receipt.edit(rule, edit);
+            cut.insert(order.index);
+        }
+        for index in cut {
+            self.recount(counter, index);
+        }
     }
 }
 

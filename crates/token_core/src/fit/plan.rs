@@ -1,86 +1,124 @@
 //! Deciding what to drop and what to cut.
 
-use super::rank::Ranking;
-use super::{Options, step};
-use crate::chat::{MessageCount, Role, TextCount, shape};
-use serde_json::Value;
+use super::budget::Budgets;
+use super::request::{CutStep, Options, Strategy};
+use super::step;
+use crate::chat::{MessageCount, Section, TextCount};
 
 /// What fitting will do.
 #[derive(Debug)]
 pub struct Plan {
-    /// By message; empty if none is dropped.
+    /// By message.
     pub dropped: Vec<bool>,
     pub cuts: Vec<Cut>,
-    /// The optional messages of the ranking, by message; empty if nothing has to go.
-    pub optional: Vec<bool>,
     /// At most so many tokens are left. Above the budget if it cannot be reached.
     pub reached: u64,
+    /// Tokens set aside for a summary of the history that goes.
+    pub summary_room: u64,
+    /// Something had to go.
+    pub is_needed: bool,
 }
 
 /// Cut one text of a message to so many tokens.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Cut {
     pub index: usize,
-    pub part: Option<usize>,
+    pub path: String,
     pub tokens: u64,
-    /// After this one the message is counted again.
-    pub is_last_of_message: bool,
 }
 
-impl Plan {
-    pub fn keep_all(prompt: u64) -> Self {
-        Self {
-            dropped: Vec::new(),
-            cuts: Vec::new(),
-            optional: Vec::new(),
-            reached: prompt,
-        }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.cuts.is_empty() && !self.dropped.contains(&true)
-    }
+/// Units of a section of which some may go, best first.
+pub struct Shrinking {
+    pub section: Section,
+    pub units: Vec<Vec<usize>>,
+    /// Tokens of the section that must stay.
+    pub fixed: u64,
 }
 
 pub struct Planner<'a> {
     pub counts: &'a [MessageCount],
-    pub ranking: &'a Ranking,
+    /// In the order in which they take what there is.
+    pub sections: &'a [Shrinking],
+    /// Messages that must stay, other than by their section.
+    pub mandatory: &'a [usize],
     /// Tokens of the whole request.
     pub prompt: u64,
-    pub budget: u64,
     /// The fewest tokens that a text may be cut to.
     pub min_kept: u64,
+    pub strategy: Strategy,
+    pub budgets: &'a Budgets,
     pub options: &'a Options,
 }
 
 impl Planner<'_> {
-    pub fn plan(&self, messages: &[Value]) -> Plan {
-        let mut plan = Plan::keep_all(self.prompt);
-        if self.prompt <= self.budget {
-            return plan;
+    pub fn plan(&self, budget: u64) -> Plan {
+        let mut plan = Plan {
+            dropped: vec![false; self.counts.len()],
+            cuts: Vec::new(),
+            reached: self.prompt,
+            summary_room: 0,
+            is_needed: false,
+        };
+        let sizes: Vec<u64> = self
+            .sections
+            .iter()
+            .map(|section| self.size(section))
+            .collect();
+        let mandatory = self.prompt - sizes.iter().sum::<u64>();
+        let mut left = budget.saturating_sub(mandatory);
+        for (section, &size) in self.sections.iter().zip(&sizes) {
+            let room = self.ceiling(section).min(left);
+            left -= size.min(room);
+            if size > room {
+                self.shrink(&mut plan, section, mandatory, size, room);
+            }
         }
-        plan.dropped = vec![false; self.counts.len()];
-        plan.optional = vec![false; self.counts.len()];
-        for &index in self.ranking.optional.iter().flatten() {
-            plan.optional[index] = true;
+        if plan.reached > budget && self.options.cut {
+            self.level_results(&mut plan, budget);
         }
-        self.drop_units(&mut plan);
-        if plan.reached > self.budget && self.options.cut {
-            self.level_results(&mut plan, messages);
-        }
+        plan.is_needed |= self.prompt > budget;
         plan
+    }
+
+    fn size(&self, section: &Shrinking) -> u64 {
+        let indexes = section.units.iter().flatten();
+        indexes.map(|&index| self.counts[index].tokens()).sum()
+    }
+
+    /// What the section's units may have, by its ceiling.
+    fn ceiling(&self, section: &Shrinking) -> u64 {
+        if section.section == Section::History && self.budgets.history_grows {
+            return u64::MAX;
+        }
+        let ceiling = self.budgets.ceiling(section.section);
+        ceiling.map_or(u64::MAX, |ceiling| ceiling.saturating_sub(section.fixed))
     }
 
     /// Drops units from the end of the ranking. What is dropped depends on the target alone, so
     /// it stays the same while the target does.
-    fn drop_units(&self, plan: &mut Plan) {
-        let mut rest = step::target(self.prompt, self.budget, self.options.cut_step);
-        for unit in self.ranking.optional.iter().rev() {
+    fn shrink(&self, plan: &mut Plan, section: &Shrinking, fixed: u64, size: u64, room: u64) {
+        plan.is_needed = true;
+        let is_history = section.section == Section::History;
+        let mut room = room;
+        if is_history && self.strategy == Strategy::Summary {
+            plan.summary_room = self.options.summary_tokens.min(room / 4);
+            room -= plan.summary_room;
+        }
+        let step = if is_history {
+            self.options.cut_step
+        } else {
+            CutStep::Tokens(0)
+        };
+        // An agent's story is cut to its ceiling without being asked.
+        let may_cut = self.options.cut || section.section == Section::Story;
+        let mut rest = step::target(size + fixed, room + fixed, step);
+        for unit in section.units.iter().rev() {
             if rest == 0 {
                 return;
             }
             let size = unit.iter().map(|&index| self.counts[index].tokens()).sum();
-            if let Some(cut) = self.cut_boundary(unit, rest).filter(|_| size > rest) {
+            let cut = self.cut_boundary(unit, rest);
+            if let Some(cut) = cut.filter(|_| may_cut && size > rest) {
                 plan.cuts.push(cut);
                 plan.reached -= rest;
                 return;
@@ -99,46 +137,40 @@ impl Planner<'_> {
             self.counts[index]
                 .texts
                 .iter()
-                .map(move |text| (index, *text))
+                .map(move |text| (index, text))
         });
         let (index, text) = texts.max_by_key(|(_, text)| text.tokens)?;
         let tokens = text.tokens.checked_sub(rest)?;
-        (self.options.cut && tokens >= self.min_kept).then_some(Cut {
+        (tokens >= self.min_kept).then(|| Cut {
             index,
-            part: text.part,
+            path: text.path.clone(),
             tokens,
-            is_last_of_message: true,
         })
     }
 
     /// Cuts the largest tool results of the mandatory part down to one level, as high as the
     /// budget allows.
-    fn level_results(&self, plan: &mut Plan, messages: &[Value]) {
-        let is_result = |index: &usize| shape::role(&messages[*index]).is_some_and(Role::is_result);
-        let results = self.ranking.mandatory.iter().copied().filter(is_result);
-        let texts: Vec<(usize, TextCount)> = results
-            .flat_map(|index| {
+    fn level_results(&self, plan: &mut Plan, budget: u64) {
+        let texts: Vec<(usize, &TextCount)> = self
+            .mandatory
+            .iter()
+            .flat_map(|&index| {
                 self.counts[index]
                     .texts
                     .iter()
-                    .map(move |text| (index, *text))
+                    .map(move |text| (index, text))
             })
-            .filter(|(_, text)| text.tokens > self.min_kept)
+            .filter(|(_, text)| text.is_result && text.tokens > self.min_kept)
             .collect();
-        let excess = plan.reached - self.budget;
+        let excess = plan.reached - budget;
         let sizes = texts.iter().map(|(_, text)| text.tokens).collect();
         let level = level(sizes, excess, self.min_kept);
         for (index, text) in texts.into_iter().filter(|(_, text)| text.tokens > level) {
-            if let Some(earlier) = plan.cuts.last_mut().filter(|cut| cut.index == index) {
-                earlier.is_last_of_message = false;
-            }
             plan.reached -= text.tokens - level;
-            let part = text.part;
             plan.cuts.push(Cut {
                 index,
-                part,
+                path: text.path.clone(),
                 tokens: level,
-                is_last_of_message: true,
             });
         }
     }

@@ -1,13 +1,25 @@
 //! Ranking the units of a conversation, independently of any budget.
 
-use crate::chat::{Role, shape};
-use serde_json::Value;
+use super::request::Strategy;
+use super::topic;
+use crate::chat::shape::{self, CallKey};
+use crate::chat::{Conversation, Format, Role, Steering};
+use crate::relevance::bm25;
+use std::collections::{HashMap, HashSet};
+
+/// Shares of what decides under `importance`: what the message says of itself (0.5 if nothing), how
+/// new it is, and how much it has in common with the last user turn.
+const OF_IMPORTANCE: f64 = 0.5;
+const OF_RECENCY: f64 = 0.2;
+const OF_RELEVANCE: f64 = 0.3;
 
 /// What must stay, and what may go, best first. Each unit goes as a whole.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Ranking {
     pub mandatory: Vec<usize>,
     pub optional: Vec<Vec<usize>>,
+    /// The user message that is answered next, and whatever it cannot do without.
+    pub last_user: Vec<usize>,
 }
 
 /// From an assistant message to the next: the message and the results of its calls.
@@ -20,79 +32,228 @@ struct Segment {
 /// A user message and all that answers it. What comes before the first user message is a turn
 /// without one.
 #[derive(Default)]
-struct Turn {
+pub struct Turn {
     user: Option<usize>,
     segments: Vec<Segment>,
 }
 
-/// Newest first. Mandatory are system messages, the last user message, and the last turn from
-/// its last exchange on (from its last segment, if it has no exchange). A user message goes only
-/// with the last segment of its turn. `live` are the messages that repairs have left.
-pub fn recent(messages: &[Value], live: &[usize]) -> Ranking {
-    let mut ranking = Ranking::default();
-    let mut turns = split(messages, live, &mut ranking.mandatory);
-    if let Some(mut last) = turns.pop() {
-        ranking.mandatory.extend(last.user);
+/// What is ranked: the messages that repairs have left, of these those of the history.
+pub struct Dialogue<'a> {
+    pub conversation: &'a Conversation,
+    pub steering: &'a [Steering],
+    pub live: &'a [usize],
+}
+
+impl Turn {
+    pub fn members(&self) -> impl Iterator<Item = usize> {
+        let segments = self.segments.iter().flat_map(|segment| &segment.members);
+        self.user.into_iter().chain(segments.copied())
+    }
+}
+
+impl Dialogue<'_> {
+    /// Mandatory are messages of role system, pinned units, the last user message, and the last turn
+    /// from its last exchange on (from its last segment, if it has no exchange). Of an older turn
+    /// the user message and the last segment rank before its other segments, the newest first.
+    pub fn rank(&self, strategy: Strategy, group_topics: bool) -> Ranking {
+        let mut ranking = Ranking::default();
+        let mut turns = self.split(&mut ranking.mandatory);
+        let inner = match turns.pop() {
+            Some(last) => self.take_last(last, &mut ranking),
+            None => Vec::new(),
+        };
+        let groups = topic::group(self, turns, group_topics);
+        let query = self.text_of(ranking.last_user.iter().copied());
+        let scores = match strategy {
+            Strategy::Importance => self.scores(&groups, &query),
+            _ => Vec::new(),
+        };
+        let mut order: Vec<usize> = (0..groups.len()).rev().collect();
+        if strategy == Strategy::MiddleOut && !order.is_empty() {
+            // The first turn before the newest.
+            order.rotate_right(1);
+        }
+        if !scores.is_empty() {
+            order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+        }
+        let mut groups: Vec<Option<Vec<Turn>>> = groups.into_iter().map(Some).collect();
+        let mut units = inner;
+        for at in order {
+            units.extend(groups[at].take().map(units_of).unwrap_or_default());
+        }
+        self.place(units, &mut ranking);
+        ranking
+    }
+
+    /// A unit with a pinned message stays, and with it the start of its turn.
+    fn place(&self, units: Vec<Unit>, ranking: &mut Ranking) {
+        let is_pinned = |unit: &Unit| unit.members.iter().any(|at| self.steering[*at].is_pinned);
+        let pinned = units.iter().filter(|unit| is_pinned(unit));
+        let heads: HashSet<usize> = pinned.filter_map(|unit| unit.head).collect();
+        for unit in units {
+            let is_head = unit.head.is_none() && unit.members.iter().any(|at| heads.contains(at));
+            if is_head || is_pinned(&unit) {
+                ranking.mandatory.extend(unit.members);
+            } else {
+                ranking.optional.push(unit.members);
+            }
+        }
+    }
+
+    /// Keeps what must stay of the last turn and returns the rest.
+    fn take_last(&self, mut last: Turn, ranking: &mut Ranking) -> Vec<Unit> {
+        ranking.last_user.extend(last.user);
+        let has_text = |segment: &Segment| segment.members.iter().any(|at| self.is_mixed(*at));
+        let spoken = last.segments.iter().rposition(has_text);
         let exchange = last
             .segments
             .iter()
             .rposition(|segment| segment.is_exchange);
         let from = exchange.unwrap_or(last.segments.len().saturating_sub(1));
         let kept = last.segments.split_off(from);
+        if let Some(spoken) = spoken.filter(|spoken| *spoken < from) {
+            ranking
+                .last_user
+                .extend(last.segments.remove(spoken).members);
+        }
+        ranking.mandatory.extend(ranking.last_user.clone());
         ranking
             .mandatory
             .extend(kept.into_iter().flat_map(|segment| segment.members));
-        ranking.optional.extend(newest_first(last.segments));
+        let head = last.user;
+        newest_first(last.segments, head).collect()
     }
-    for mut turn in turns.into_iter().rev() {
-        let mut unit: Vec<usize> = turn.user.into_iter().collect();
-        unit.extend(
-            turn.segments
-                .pop()
+
+    fn scores(&self, groups: &[Vec<Turn>], query: &str) -> Vec<f64> {
+        let members =
+            |group: &[Turn]| -> Vec<usize> { group.iter().flat_map(Turn::members).collect() };
+        let texts: Vec<String> = groups
+            .iter()
+            .map(|group| self.text_of(members(group).into_iter()))
+            .collect();
+        let relevance = bm25(&texts, query);
+        let count = groups.len() as f64;
+        let score = |(at, group): (usize, &Vec<Turn>)| {
+            let given = members(group)
                 .into_iter()
-                .flat_map(|segment| segment.members),
-        );
-        ranking.optional.push(unit);
-        ranking.optional.extend(newest_first(turn.segments));
+                .filter_map(|index| self.steering[index].importance)
+                .fold(None, |most: Option<f64>, it| {
+                    Some(most.map_or(it, |most| most.max(it)))
+                });
+            let recency = (at + 1) as f64 / count;
+            OF_IMPORTANCE * given.unwrap_or(0.5)
+                + OF_RECENCY * recency
+                + OF_RELEVANCE * relevance.get(at).copied().unwrap_or(0.0)
+        };
+        groups.iter().enumerate().map(score).collect()
     }
-    ranking
-}
 
-fn newest_first(segments: Vec<Segment>) -> impl Iterator<Item = Vec<usize>> {
-    segments.into_iter().rev().map(|segment| segment.members)
-}
+    /// The texts of some messages.
+    pub fn text_of(&self, indexes: impl Iterator<Item = usize>) -> String {
+        let messages = indexes.map(|index| &self.conversation.messages[index]);
+        let texts: Vec<&str> = messages.flat_map(shape::texts).collect();
+        texts.join("\n")
+    }
 
-fn split(messages: &[Value], live: &[usize], system: &mut Vec<usize>) -> Vec<Turn> {
-    let mut turns: Vec<Turn> = Vec::new();
-    for &index in live {
-        match shape::role(&messages[index]) {
-            Some(Role::System | Role::Developer) => system.push(index),
-            Some(Role::User) | None => {
-                turns.push(Turn {
+    pub fn topic_of(&self, turn: &Turn) -> Option<&str> {
+        turn.members()
+            .find_map(|index| self.steering[index].topic.as_deref())
+    }
+
+    /// Results of tools with something else beside them, which only a user can have said.
+    fn is_mixed(&self, index: usize) -> bool {
+        let message = &self.conversation.messages[index];
+        self.conversation.format == Format::Anthropic
+            && self.role(index) == Some(Role::Tool)
+            && !shape::blocks(message).iter().all(shape::is_result_block)
+    }
+
+    fn role(&self, index: usize) -> Option<Role> {
+        self.conversation
+            .format
+            .role(&self.conversation.messages[index])
+    }
+
+    fn split(&self, fixed: &mut Vec<usize>) -> Vec<Turn> {
+        let format = self.conversation.format;
+        let mut turns: Vec<Turn> = Vec::new();
+        let mut calls: HashMap<CallKey, (usize, usize)> = HashMap::new();
+        let mut previous = None;
+        for &index in self.live {
+            let message = &self.conversation.messages[index];
+            let role = self.role(index);
+            match role {
+                Some(Role::System | Role::Developer) => fixed.push(index),
+                Some(Role::User) | None => turns.push(Turn {
                     user: Some(index),
                     segments: Vec::new(),
-                });
-            }
-            Some(Role::Assistant) => {
-                let is_exchange = !shape::call_keys(&messages[index]).is_empty();
-                current(&mut turns).segments.push(Segment {
-                    members: vec![index],
-                    is_exchange,
-                });
-            }
-            Some(Role::Tool | Role::Function) => {
-                let segments = &mut current(&mut turns).segments;
-                match segments.last_mut() {
-                    Some(segment) => segment.members.push(index),
-                    None => segments.push(Segment {
-                        members: vec![index],
-                        is_exchange: false,
-                    }),
+                }),
+                Some(Role::Assistant) => {
+                    let keys = format.call_keys(message);
+                    let joins = format == Format::Responses && previous == Some(Role::Assistant);
+                    let turn = current(&mut turns);
+                    if !joins || turn.segments.is_empty() {
+                        turn.segments.push(Segment::default());
+                    }
+                    let at = turn.segments.len() - 1;
+                    turn.segments[at].members.push(index);
+                    turn.segments[at].is_exchange |= !keys.is_empty();
+                    let place = (turns.len() - 1, at);
+                    calls.extend(keys.into_iter().map(|key| (key, place)));
+                }
+                Some(Role::Tool | Role::Function) => {
+                    let key = format.answered_keys(message).first().copied();
+                    let place = key.and_then(|key| calls.get(&key)).copied();
+                    result_place(&mut turns, place.filter(|_| format == Format::Responses))
+                        .members
+                        .push(index);
                 }
             }
+            previous = role;
         }
+        turns
     }
-    turns
+}
+
+/// Messages that go together; those of one turn go after its head.
+struct Unit {
+    members: Vec<usize>,
+    head: Option<usize>,
+}
+
+/// One turn's units, best first; several turns are one unit.
+fn units_of(mut group: Vec<Turn>) -> Vec<Unit> {
+    if group.len() > 1 {
+        let members = group.iter().flat_map(Turn::members).collect();
+        return vec![Unit {
+            members,
+            head: None,
+        }];
+    }
+    let Some(mut turn) = group.pop() else {
+        return Vec::new();
+    };
+    let mut members: Vec<usize> = turn.user.into_iter().collect();
+    members.extend(
+        turn.segments
+            .pop()
+            .into_iter()
+            .flat_map(|segment| segment.members),
+    );
+    let head = members.first().copied();
+    let mut units = vec![Unit {
+        members,
+        head: None,
+    }];
+    units.extend(newest_first(turn.segments, head));
+    units
+}
+
+fn newest_first(segments: Vec<Segment>, head: Option<usize>) -> impl Iterator<Item = Unit> {
+    segments.into_iter().rev().map(move |segment| Unit {
+        members: segment.members,
+        head,
+    })
 }
 
 fn current(turns: &mut Vec<Turn>) -> &mut Turn {
@@ -101,4 +262,17 @@ fn current(turns: &mut Vec<Turn>) -> &mut Turn {
     }
     let last = turns.len() - 1;
     &mut turns[last]
+}
+
+/// The segment of a result: that of its call, else the last one.
+fn result_place(turns: &mut Vec<Turn>, place: Option<(usize, usize)>) -> &mut Segment {
+    if let Some((turn, segment)) = place {
+        return &mut turns[turn].segments[segment];
+    }
+    let segments = &mut current(turns).segments;
+    if segments.is_empty() {
+        segments.push(Segment::default());
+    }
+    let last = segments.len() - 1;
+    &mut segments[last]
 }

@@ -1,5 +1,6 @@
 //! What a caller asks of fitting.
 
+use super::budget::Budgets;
 use crate::chat::{Basis, Counter};
 use crate::error::CoreError;
 use crate::window::{Overflow, Window};
@@ -11,11 +12,49 @@ use serde_json::{Map, Value};
 pub struct Request {
     pub window: Window,
     pub overflow: Overflow,
+    pub strategy: Strategy,
+    pub budgets: Budgets,
     pub options: Options,
 }
 
-/// Fine control, from the `options` of the SQL functions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How the units of the history are ranked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// The newest first.
+    #[default]
+    Recent,
+    /// The first turn, then the newest.
+    MiddleOut,
+    /// By importance, recency and relevance to the last user turn.
+    Importance,
+    /// As recent; a summary stands for what goes.
+    Summary,
+}
+
+impl Strategy {
+    fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "recent" => Self::Recent,
+            "middle_out" => Self::MiddleOut,
+            "importance" => Self::Importance,
+            "summary" => Self::Summary,
+            _ => return None,
+        })
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Recent => "recent",
+            Self::MiddleOut => "middle_out",
+            Self::Importance => "importance",
+            Self::Summary => "summary",
+        }
+    }
+}
+
+/// Fine control, from the `options` of the SQL functions. What changes messages is off unless asked
+/// for.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Leave the steering key in the messages.
     pub keep_hints: bool,
@@ -24,6 +63,18 @@ pub struct Options {
     /// Cut texts; otherwise only whole units go.
     pub cut: bool,
     pub cut_step: CutStep,
+    /// Turns of one topic stay or go together.
+    pub group_topics: bool,
+    /// Messages that say the same as a later one go.
+    pub drop_duplicates: bool,
+    /// Outputs of calls that were made again later go.
+    pub drop_superseded: bool,
+    /// Compress blanks.
+    pub squeeze: bool,
+    /// What stands for what goes, instead of an extract of it.
+    pub summary: Option<String>,
+    /// The most tokens of a summary.
+    pub summary_tokens: u64,
 }
 
 /// How far the oldest kept position moves at a time.
@@ -35,37 +86,67 @@ pub enum CutStep {
     Tokens(u64),
 }
 
+const SUMMARY_TOKENS: u64 = 512;
+
 impl Default for Options {
     fn default() -> Self {
         Self {
             keep_hints: false,
             repair: true,
-            cut: true,
+            cut: false,
             cut_step: CutStep::Default,
+            group_topics: false,
+            drop_duplicates: false,
+            drop_superseded: false,
+            squeeze: false,
+            summary: None,
+            summary_tokens: SUMMARY_TOKENS,
         }
     }
 }
+
+const OPTIONS: &str = "cut, cut_step, drop_duplicates, drop_superseded, group_topics, keep_hints, \
+     repair, squeeze, summary and summary_tokens";
 
 impl Options {
     pub fn from_map(map: &Map<String, Value>) -> Result<Self, CoreError> {
         let mut options = Self::default();
         for (key, value) in map {
-            match key.as_str() {
-                "keep_hints" => options.keep_hints = boolean(key, value)?,
-                "repair" => options.repair = boolean(key, value)?,
-                "cut" => options.cut = boolean(key, value)?,
-                "cut_step" if value.is_null() => {}
-                "cut_step" => options.cut_step = CutStep::Tokens(tokens(key, value)?),
+            let flag = match key.as_str() {
+                "keep_hints" => &mut options.keep_hints,
+                "repair" => &mut options.repair,
+                "cut" => &mut options.cut,
+                "group_topics" => &mut options.group_topics,
+                "drop_duplicates" => &mut options.drop_duplicates,
+                "drop_superseded" => &mut options.drop_superseded,
+                "squeeze" => &mut options.squeeze,
                 _ => {
-                    return Err(unknown(
-                        "option",
-                        key,
-                        "cut, cut_step, keep_hints and repair",
-                    ));
+                    options.take(key, value)?;
+                    continue;
                 }
-            }
+            };
+            *flag = boolean(key, value)?;
         }
         Ok(options)
+    }
+
+    /// Whether anything is to become shorter before something goes.
+    pub fn shortens(&self) -> bool {
+        self.drop_duplicates || self.drop_superseded || self.squeeze
+    }
+
+    fn take(&mut self, key: &str, value: &Value) -> Result<(), CoreError> {
+        match (key, value) {
+            ("cut_step" | "summary" | "summary_tokens", Value::Null) => {}
+            ("cut_step", _) => self.cut_step = CutStep::Tokens(tokens(key, value)?),
+            ("summary_tokens", _) => self.summary_tokens = tokens(key, value)?,
+            ("summary", Value::String(text)) => self.summary = Some(text.clone()),
+            ("summary", _) => {
+                return Err(CoreError::invalid("option \"summary\" is not a text"));
+            }
+            _ => return Err(unknown("option", key, OPTIONS)),
+        }
+        Ok(())
     }
 }
 
@@ -107,6 +188,7 @@ struct RequestJson {
     on_overflow: Option<String>,
     strategy: Option<String>,
     min_completion: Option<u64>,
+    budgets: Option<Budgets>,
     options: Option<Map<String, Value>>,
 }
 
@@ -131,9 +213,16 @@ pub fn from_json(request: &str) -> Result<(Request, Counter<'static>), CoreError
         Some("refuse") => Overflow::Refuse,
         Some(other) => return Err(unknown("on_overflow", other, "fit, reduce and refuse")),
     };
-    if let Some(other) = json.strategy.as_deref().filter(|name| *name != "recent") {
-        return Err(unknown("strategy", other, "recent"));
-    }
+    let strategy = match json.strategy.as_deref() {
+        None => Strategy::default(),
+        Some(name) => Strategy::from_name(name).ok_or_else(|| {
+            unknown(
+                "strategy",
+                name,
+                "recent, middle_out, importance and summary",
+            )
+        })?,
+    };
     let window = Window {
         window: json.window,
         max_input: json.max_input,
@@ -149,6 +238,8 @@ pub fn from_json(request: &str) -> Result<(Request, Counter<'static>), CoreError
         Request {
             window,
             overflow,
+            strategy,
+            budgets: json.budgets.unwrap_or_default(),
             options,
         },
         counter,

@@ -53,7 +53,7 @@ fn bad_requests_are_named() {
 #[test]
 fn input_that_is_not_messages_is_malformed() {
     for (messages, detail) in [
-        ("{}", "Expected an array of messages, found an object."),
+        ("{}", "The object has no \"messages\"."),
         (
             "\"hello\"",
             "Expected an array of messages, found a string.",

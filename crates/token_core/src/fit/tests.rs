@@ -26,12 +26,15 @@ fn words(count: usize) -> String {
     vec!["word"; count].join(" ")
 }
 
-/// A request with the keys of `more` on top of the smallest one.
+/// A request with the keys of `more` on top of the smallest one that may cut.
 fn request(more: Value) -> Value {
     let mut request = json!({"encoding": "o200k_base", "basis": "exact", "window": 100_000,
                              "completion": 0});
     for (key, value) in more.as_object().unwrap() {
         request[key] = value.clone();
+    }
+    if request["options"]["cut"].is_null() {
+        request["options"]["cut"] = json!(true);
     }
     request
 }

@@ -1,6 +1,8 @@
 //! Generated conversations and the requests they are fitted with.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
+pub mod shapes;
+
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use token_core::chat;

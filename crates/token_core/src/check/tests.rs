@@ -2,7 +2,9 @@ use super::*;
 use serde_json::json;
 
 fn found(messages: Value) -> Vec<String> {
-    let problems = check_messages(messages.as_array().unwrap(), Provider::OpenAi);
+    let problems = check_messages(&Conversation::from_list(
+        messages.as_array().unwrap().clone(),
+    ));
     problems.into_iter().map(|problem| problem.found).collect()
 }
 
@@ -98,7 +100,8 @@ fn shapes_are_named_without_quoting_the_prompt() {
             "Message 1 has a \"function_call\" without a \"name\" and \"arguments\".",
         ),
     ] {
-        let problem = first_shape_problem(&[user(), message.clone()], Provider::OpenAi).unwrap();
+        let problem =
+            first_shape_problem(&Conversation::from_list(vec![user(), message.clone()])).unwrap();
         assert_eq!(
             (problem.index, problem.found.as_str()),
             (1, expected),

@@ -1,66 +1,11 @@
-//! Whether a provider would take a list of messages, without saying how to repair it.
+//! The shape of OpenAI chat messages.
 
-use crate::chat::shape::{self, CallKey, Role};
+use crate::chat::shape::{Format, Role};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 
-/// Whose rules apply.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Provider {
-    OpenAi,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProblemKind {
-    /// A message is not what the API takes, whatever its neighbours.
-    Shape,
-    /// A call without its results, or a result without its call.
-    Pairing,
-}
-
-/// Something the provider would refuse.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Position in the list, from 0.
-    pub index: usize,
-    pub kind: ProblemKind,
-    /// A sentence that names the message and what was found, without quoting the prompt.
-    pub found: String,
-}
-
-/// All problems of a list: the first of each message's shape, then pairing. A call that nobody
-/// has answered yet may end the list.
-pub fn check_messages(messages: &[Value], provider: Provider) -> Vec<Problem> {
-    let indexed = messages.iter().enumerate();
-    let mut problems: Vec<Problem> = indexed
-        .filter_map(|(index, message)| shape_problem(index, message, provider))
-        .collect();
-    problems.extend(pairing_problems(messages));
-    problems
-}
-
-pub fn first_shape_problem(messages: &[Value], provider: Provider) -> Option<Problem> {
-    let mut indexed = messages.iter().enumerate();
-    indexed.find_map(|(index, message)| shape_problem(index, message, provider))
-}
-
-fn shape_problem(index: usize, message: &Value, Provider::OpenAi: Provider) -> Option<Problem> {
-    let found = match message {
-        Value::Object(map) => found_in_message(message, map)?,
-        Value::Array(_) => "is an array".into(),
-        Value::String(_) => "is a string".into(),
-        Value::Number(_) => "is a number".into(),
-        Value::Bool(_) => "is a boolean".into(),
-        Value::Null => "is null".into(),
-    };
-    Some(Problem {
-        index,
-        kind: ProblemKind::Shape,
-        found: format!("Message {index} {found}."),
-    })
-}
-
-fn found_in_message(message: &Value, map: &Map<String, Value>) -> Option<String> {
+/// What is wrong with a message, if anything is.
+pub(super) fn found_in_message(message: &Value, map: &Map<String, Value>) -> Option<String> {
     let role = match map.get("role") {
         None | Some(Value::Null) => return Some("has no \"role\"".into()),
         Some(Value::String(name)) => match Role::from_name(name) {
@@ -78,7 +23,7 @@ fn found_in_message(message: &Value, map: &Map<String, Value>) -> Option<String>
 }
 
 /// A role is quoted only if it looks like one.
-fn unknown_role(name: &str) -> String {
+pub(super) fn unknown_role(name: &str) -> String {
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if !name.is_empty() && name.len() <= 32 && name.chars().all(is_word) {
         format!("has the unknown role \"{name}\"")
@@ -136,7 +81,7 @@ fn found_in_calls(role: Role, map: &Map<String, Value>) -> Option<String> {
     })
 }
 
-fn has_strings(value: &Value, keys: &[&str]) -> bool {
+pub(super) fn has_strings(value: &Value, keys: &[&str]) -> bool {
     keys.iter()
         .all(|key| value.get(key).is_some_and(Value::is_string))
 }
@@ -145,7 +90,7 @@ fn has_strings(value: &Value, keys: &[&str]) -> bool {
 fn may_lack_content(role: Role, message: &Value) -> bool {
     let refuses = message.get("refusal").is_some_and(Value::is_string);
     let speaks = message.get("audio").is_some_and(Value::is_object);
-    role == Role::Assistant && (refuses || speaks || !shape::call_keys(message).is_empty())
+    role == Role::Assistant && (refuses || speaks || !Format::OpenAi.call_keys(message).is_empty())
 }
 
 fn found_in_content(content: &Value, may_be_missing: bool) -> Option<String> {
@@ -178,44 +123,3 @@ fn found_in_part(part: &Value) -> Option<&'static str> {
         Some(_) => None,
     }
 }
-
-fn pairing_problems(messages: &[Value]) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let mut report = |index: usize, found: &str| {
-        let found = format!("Message {index} {found}.");
-        problems.push(Problem {
-            index,
-            kind: ProblemKind::Pairing,
-            found,
-        });
-    };
-    let mut caller = 0;
-    let mut is_answered = false;
-    let mut open: HashSet<CallKey> = HashSet::new();
-    for (index, message) in messages.iter().enumerate() {
-        if shape::role(message).is_some_and(Role::is_result) {
-            let answers = shape::answered_key(message).is_some_and(|key| open.remove(&key));
-            if !answers {
-                report(
-                    index,
-                    "is a tool result without its call directly before it",
-                );
-            }
-            is_answered |= answers;
-            continue;
-        }
-        if !open.is_empty() {
-            report(caller, "makes a call without its results directly after it");
-        }
-        (caller, is_answered) = (index, false);
-        open = shape::call_keys(message).into_iter().collect();
-    }
-    if !open.is_empty() && is_answered {
-        report(caller, "makes calls of which only some have results");
-    }
-    problems
-}
-
-#[cfg(test)]
-#[path = "check_tests.rs"]
-mod tests;

@@ -1,0 +1,177 @@
+//! The sections of a prompt: which messages are in which, and what became of each.
+
+use super::plan::Shrinking;
+use super::rank::{Dialogue, Ranking};
+use super::request::Request;
+use super::{Work, answer::Action};
+use crate::chat::{Format, Role, Section};
+use serde_json::{Value, json};
+
+/// Who is in which section, and what of each may go.
+pub struct Parts {
+    pub ranking: Ranking,
+    pub sections: Vec<Shrinking>,
+}
+
+/// One section's line in the budget table.
+pub struct Line {
+    section: Section,
+    budget: Option<u64>,
+    used: u64,
+    kept: usize,
+    dropped: usize,
+}
+
+impl Line {
+    pub fn into_json(self) -> Value {
+        json!({
+            "section": self.section.name(),
+            "budget": self.budget,
+            "used": self.used,
+            "kept": self.kept,
+            "dropped": self.dropped,
+        })
+    }
+}
+
+impl Work {
+    /// Ranks what may go of each section.
+    pub fn parts(&self, request: &Request) -> Parts {
+        let live: Vec<usize> = (0..self.counts.len())
+            .filter(|at| self.is_live(*at))
+            .collect();
+        let sections: Vec<Option<Section>> =
+            live.iter().map(|at| self.shrinking_section(*at)).collect();
+        // Where nothing else is said, what is given beside a conversation is the conversation.
+        let is_said = sections.contains(&Some(Section::History));
+        let of = |section: Section| -> Vec<usize> {
+            let is_wanted = |found: Option<Section>| match is_said {
+                true => found == Some(section),
+                false => found.is_some() && section == Section::History,
+            };
+            let indexes = live.iter().copied().zip(sections.iter().copied());
+            let wanted = indexes.filter(|(_, found)| is_wanted(*found));
+            wanted.map(|(at, _)| at).collect()
+        };
+        let history = of(Section::History);
+        let dialogue = Dialogue {
+            conversation: &self.conversation,
+            steering: &self.steering,
+            live: &history,
+        };
+        let ranking = dialogue.rank(request.strategy, request.options.group_topics);
+        let fixed = ranking
+            .mandatory
+            .iter()
+            .filter(|at| !ranking.last_user.contains(at));
+        let fixed = fixed.map(|at| self.counts[*at].tokens()).sum();
+        let shrinking = |section: Section| {
+            let single = |at: usize| vec![at];
+            let units = match section {
+                Section::History => ranking.optional.clone(),
+                // The last word on a story is the one that counts; documents come best first.
+                Section::Story => of(section).into_iter().rev().map(single).collect(),
+                _ => of(section).into_iter().map(single).collect(),
+            };
+            let fixed = if section == Section::History {
+                fixed
+            } else {
+                0
+            };
+            Shrinking {
+                section,
+                units,
+                fixed,
+            }
+        };
+        let sections = request.budgets.order().into_iter().map(shrinking).collect();
+        Parts { ranking, sections }
+    }
+
+    /// The section that a message gives way in; none if it must stay.
+    fn shrinking_section(&self, index: usize) -> Option<Section> {
+        let message = &self.conversation.messages[index];
+        let format = self.conversation.format;
+        let role = format.role(message).unwrap_or(Role::User);
+        match self.counts[index].section {
+            // What an assistant or a tool says is a part of the conversation whatever it is called.
+            section @ (Section::Story | Section::Rag) if role.is_system() || role == Role::User => {
+                // Anthropic's first message must be a user's: whoever begins, stays.
+                let begins = format == Format::Anthropic && Some(index) == self.first_spoken();
+                (!self.steering[index].is_pinned && !begins).then_some(section)
+            }
+            Section::History | Section::User | Section::Story | Section::Rag => {
+                (!role.is_system()).then_some(Section::History)
+            }
+            Section::System | Section::Summary => None,
+        }
+    }
+
+    fn first_spoken(&self) -> Option<usize> {
+        let is_summary = |at: &usize| self.counts[*at].section == Section::Summary;
+        let mut live = (0..self.counts.len()).filter(|at| self.is_live(*at));
+        live.find(|at| !self.is_system(*at) && !is_summary(at))
+    }
+
+    /// Whether a message is of role system.
+    pub fn is_system(&self, index: usize) -> bool {
+        let message = &self.conversation.messages[index];
+        self.conversation
+            .format
+            .role(message)
+            .is_some_and(Role::is_system)
+    }
+
+    /// How many of the messages that are left stand at the start with the role of the system.
+    pub fn leading_system(&self) -> usize {
+        let left = (0..self.counts.len()).filter(|at| !self.receipt[*at].is_gone());
+        left.take_while(|at| self.is_system(*at)).count()
+    }
+
+    /// Tokens of what is left of a section, and how many messages stayed and went.
+    pub fn lines(&self, request: &Request, last_user: &[usize]) -> Vec<Line> {
+        let mut lines: Vec<Line> = Section::ALL
+            .into_iter()
+            .map(|section| Line {
+                section,
+                budget: request.budgets.ceiling(section),
+                used: 0,
+                kept: 0,
+                dropped: 0,
+            })
+            .collect();
+        for (index, receipt) in self.receipt.iter().enumerate() {
+            let section = if last_user.contains(&index) {
+                Section::User
+            } else {
+                self.counts[index].section
+            };
+            let line = lines.iter_mut().find(|line| line.section == section);
+            if let Some(line) = line {
+                line.used += receipt.tokens_after;
+                match receipt.action {
+                    Action::Kept | Action::Cut => line.kept += 1,
+                    Action::Dropped | Action::Summarised => line.dropped += 1,
+                }
+            }
+        }
+        lines
+    }
+
+    /// Tokens of the messages of a section that must stay.
+    pub fn tokens_of(&self, section: Section) -> u64 {
+        let live = (0..self.counts.len()).filter(|at| self.is_live(*at));
+        let counts = live.map(|at| &self.counts[at]);
+        counts
+            .filter(|count| count.section == section)
+            .map(|count| count.tokens())
+            .sum()
+    }
+
+    /// Whether history went without a summary of it.
+    pub fn has_lost_history(&self) -> bool {
+        let lost = ["recent", "middle_out", "importance", "summary"];
+        let mut receipts = self.receipt.iter();
+        receipts.any(|receipt| receipt.action == Action::Dropped && lost.contains(&receipt.rule))
+    }
+}

@@ -1,0 +1,71 @@
+//! A summary in the place of what went.
+
+use super::Work;
+use super::answer::{Action, Insert};
+use super::plan::Plan;
+use super::request::{Request, Strategy};
+use crate::chat::shape::SUMMARY_HEAD;
+use crate::chat::{Counter, Section, count_message, shape};
+use crate::summary::extract;
+
+impl Work {
+    /// Makes one summary of the history that went and of an earlier summary: the given one, or an
+    /// extract. Never longer than what it replaces, nor than what is set aside for it; none if
+    /// there is no room for one.
+    pub fn summarise(
+        &mut self,
+        counter: &Counter,
+        request: &Request,
+        plan: &Plan,
+    ) -> Option<Insert> {
+        if request.strategy != Strategy::Summary {
+            return None;
+        }
+        let replaced: Vec<usize> = (0..self.counts.len())
+            .filter(|at| self.is_replaced(*at, request.strategy))
+            .collect();
+        let is_earlier = |at: &usize| self.counts[*at].section == Section::Summary;
+        if replaced.iter().all(is_earlier) {
+            return None;
+        }
+        let size: u64 = replaced.iter().map(|at| self.counts[*at].tokens()).sum();
+        let room = plan.summary_room.min(size);
+        let frame = self.count(counter, SUMMARY_HEAD);
+        let most = room.checked_sub(frame).filter(|most| *most > 0)?;
+        let texts: Vec<&str> = replaced
+            .iter()
+            .flat_map(|at| shape::texts(&self.conversation.messages[*at]))
+            .map(|text| text.strip_prefix(SUMMARY_HEAD).unwrap_or(text))
+            .collect();
+        let source = texts.join("\n\n");
+        let text = extract(
+            counter,
+            request.options.summary.as_deref().unwrap_or(&source),
+            most,
+        );
+        let text = [SUMMARY_HEAD, text.as_str()].concat();
+        let tokens = self.count(counter, &text);
+        if text.len() == SUMMARY_HEAD.len() || tokens > room {
+            return None;
+        }
+        for at in replaced {
+            self.receipt[at].drop("summary");
+            self.receipt[at].action = Action::Summarised;
+        }
+        let message = self.conversation.opening(&text);
+        Some(Insert { message, tokens })
+    }
+
+    fn count(&self, counter: &Counter, text: &str) -> u64 {
+        let message = self.conversation.opening(text);
+        count_message(counter, self.conversation.format, &message, false).tokens()
+    }
+
+    /// Whether a summary stands for a message: history that went, or an earlier summary.
+    fn is_replaced(&self, at: usize, strategy: Strategy) -> bool {
+        let receipt = &self.receipt[at];
+        let went = receipt.is_gone() && receipt.rule == strategy.name();
+        let is_summary = self.counts[at].section == Section::Summary && !receipt.is_gone();
+        went || (is_summary && !self.steering[at].is_pinned)
+    }
+}

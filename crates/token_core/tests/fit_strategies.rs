@@ -1,0 +1,275 @@
+//! The invariants of fitting for every strategy, every shape of messages and every option.
+#![allow(clippy::unwrap_used)]
+
+mod fit_support;
+
+use fit_support::shapes::*;
+use fit_support::*;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use token_core::check::check_json;
+use token_core::fit::fit_json;
+
+/// A conversation in one of the shapes, and a request without its window.
+#[derive(Clone, Debug)]
+struct Any {
+    messages: Value,
+    request: Value,
+    /// The window as a share of the whole prompt.
+    share: f64,
+}
+
+impl Any {
+    fn count(&self, messages: &Value) -> u64 {
+        let counter = json!({"encoding": "o200k_base", "basis": "exact"}).to_string();
+        let answer = token_core::chat::count_json(&messages.to_string(), None, &counter).unwrap();
+        number(&serde_json::from_str(&answer).unwrap(), "total")
+    }
+
+    fn window(&self) -> u64 {
+        (self.count(&self.messages) as f64 * self.share) as u64
+    }
+
+    fn fit_to(&self, messages: &Value, window: u64) -> Value {
+        let mut request = self.request.clone();
+        request["window"] = json!(window);
+        let answer = fit_json(&messages.to_string(), None, &request.to_string()).unwrap();
+        serde_json::from_str(&answer).unwrap()
+    }
+
+    fn fit(&self) -> Value {
+        self.fit_to(&self.messages, self.window())
+    }
+
+    fn keeps_hints(&self) -> bool {
+        self.request["options"]["keep_hints"] == true
+    }
+}
+
+fn is_accepted(messages: &Value) -> bool {
+    check_json(&messages.to_string(), None).unwrap() == "[]"
+}
+
+fn actions_of(answer: &Value) -> Vec<&str> {
+    of_messages(&answer["receipt"])
+        .map(|entry| entry["action"].as_str().unwrap())
+        .collect()
+}
+
+fn steering() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        6 => Just(Value::Null),
+        1 => Just(json!({"pinned": true})),
+        1 => (0.0f64..1.0).prop_map(|importance| json!({"importance": importance})),
+        1 => Just(json!({"topic": "a"})),
+        1 => Just(json!({"section": "rag"})),
+        1 => Just(json!({"section": "story"})),
+    ]
+}
+
+/// Some messages with steering; only what a user or an assistant says plainly has any.
+fn steered(messages: impl Strategy<Value = Vec<Value>>) -> impl Strategy<Value = Vec<Value>> {
+    (messages, prop::collection::vec(steering(), 8)).prop_map(|(mut messages, steering)| {
+        for (message, steering) in messages.iter_mut().zip(steering.iter().cycle()) {
+            let is_plain = message["tool_calls"].is_null() && message["function_call"].is_null();
+            let role = role_of(message);
+            if matches!(role, "user" | "assistant") && is_plain && !steering.is_null() {
+                message["token_mgmt"] = steering.clone();
+            }
+        }
+        messages
+    })
+}
+
+fn budgets() -> impl Strategy<Value = Value> {
+    let ceiling = || prop::option::weighted(0.5, 20u64..600);
+    let order = prop_oneof![
+        Just(json!(["system", "user", "story", "history", "rag"])),
+        Just(json!(["rag", "history"])),
+        Just(json!([])),
+    ];
+    let budgets = (ceiling(), ceiling(), ceiling(), order, any::<bool>());
+    prop_oneof![
+        2 => Just(Value::Null),
+        1 => budgets.prop_map(|(story, history, rag, precedence, history_grows)| json!({
+            "story": story, "history": history, "rag": rag, "precedence": precedence,
+            "history_grows": history_grows,
+        })),
+    ]
+}
+
+fn request() -> impl Strategy<Value = Value> {
+    let strategy = prop::sample::select(vec!["recent", "middle_out", "importance", "summary"]);
+    let step = prop_oneof![
+        Just(json!(null)),
+        Just(json!(0)),
+        (1u64..300).prop_map(Value::from)
+    ];
+    let flags = prop::collection::vec(any::<bool>(), 6);
+    (strategy, step, flags, budgets()).prop_map(|(strategy, step, flags, budgets)| {
+        json!({"encoding": "o200k_base", "basis": "exact", "completion": 0, "budgets": budgets,
+            "strategy": strategy, "options": {
+                "cut_step": step, "cut": flags[0], "keep_hints": flags[1], "squeeze": flags[2],
+                "drop_duplicates": flags[3], "drop_superseded": flags[4],
+                "group_topics": flags[5], "summary_tokens": 80}})
+    })
+}
+
+fn shaped(messages: impl Strategy<Value = Vec<Value>>) -> impl Strategy<Value = Any> {
+    (steered(messages), 0usize..3, request(), 0.0f64..1.3).prop_map(
+        |(messages, shape, request, share)| {
+            let messages = match shape {
+                0 => Value::from(messages),
+                1 => to_anthropic(&messages),
+                _ => to_responses(&messages),
+            };
+            Any {
+                messages,
+                request,
+                share,
+            }
+        },
+    )
+}
+
+fn any_shape() -> impl Strategy<Value = Any> {
+    prop_oneof![shaped(valid_messages()), shaped(broken_messages())]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4 * cases()))]
+
+    /// 1.
+    #[test]
+    fn result_is_counted_in_full_and_keeps_the_window(case in any_shape()) {
+        let answer = case.fit();
+        if !is_denied(&answer) {
+            let prompt = number(&answer, "prompt_tokens");
+            prop_assert_eq!(prompt, case.count(&answer["messages"]));
+            prop_assert!(prompt <= case.window());
+            let lines = answer["sections"].as_array().unwrap();
+            let used: u64 = lines.iter().map(|line| number(line, "used")).sum();
+            let summary: u64 = answer["receipt"].as_array().unwrap().iter()
+                .filter(|entry| entry["action"] == "inserted")
+                .map(|entry| number(entry, "tokens_after")).sum();
+            prop_assert_eq!(used + summary + 3, prompt, "3 prime the reply");
+        }
+    }
+
+    /// 2.
+    #[test]
+    fn result_is_accepted_if_the_input_was_or_could_be_mended(case in any_shape()) {
+        let answer = case.fit();
+        if !is_denied(&answer) {
+            let problems = check_json(&answer["messages"].to_string(), None).unwrap();
+            prop_assert_eq!(problems, "[]");
+        }
+    }
+
+    /// 2: the receipt says all that happened, so the result is the input less what it says.
+    #[test]
+    fn receipt_carried_out_gives_the_result(case in any_shape()) {
+        let answer = case.fit();
+        if !is_denied(&answer) {
+            let replayed = replay(&case.messages, &answer["receipt"], case.keeps_hints());
+            prop_assert_eq!(&replayed, &answer["messages"]);
+        }
+    }
+
+    /// 4.
+    #[test]
+    fn last_user_message_survives(case in shaped(valid_messages())) {
+        let answer = case.fit();
+        if !is_denied(&answer) {
+            let messages = list(&case.messages);
+            let is_said = |message: &Value| {
+                let steering = &message["token_mgmt"]["section"];
+                message["role"] == "user" && steering.is_null()
+                    && message["content"][0]["type"] != "tool_result"
+            };
+            if let Some(last) = messages.iter().rposition(is_said) {
+                let action = actions_of(&answer)[last];
+                prop_assert!(action == "kept" || case.request["options"]["squeeze"] == true);
+            }
+        }
+    }
+
+    /// 4 and 5.
+    #[test]
+    fn pinned_and_system_messages_survive(case in shaped(valid_messages())) {
+        let answer = case.fit();
+        if !is_denied(&answer) {
+            prop_assert_eq!(case.messages.get("system"), answer["messages"].get("system"));
+            for (message, action) in list(&case.messages).iter().zip(actions_of(&answer)) {
+                let is_system = matches!(message["role"].as_str(), Some("system" | "developer"));
+                let is_pinned = message["token_mgmt"]["pinned"] == true;
+                prop_assert!(!is_system || action == "kept");
+                prop_assert!(!is_pinned || matches!(action, "kept" | "cut"));
+            }
+        }
+    }
+
+    /// 6.
+    #[test]
+    fn what_fits_comes_back_equal(mut case in shaped(valid_messages())) {
+        case.share = 1.0;
+        case.request["budgets"] = Value::Null;
+        let answer = case.fit();
+        prop_assert_eq!(&answer["status"], "granted");
+        if case.keeps_hints() {
+            prop_assert_eq!(&answer["messages"], &case.messages);
+        } else {
+            let expected: Vec<Value> = list(&case.messages).iter().map(without_hints).collect();
+            prop_assert_eq!(list(&answer["messages"]), &expected[..]);
+        }
+    }
+
+    /// 6.
+    #[test]
+    fn fitting_again_changes_nothing(mut case in any_shape()) {
+        case.request["options"]["keep_hints"] = json!(true);
+        let answer = case.fit();
+        if !is_denied(&answer) {
+            let again = case.fit_to(&answer["messages"], case.window());
+            prop_assert_eq!(&again["messages"], &answer["messages"]);
+            prop_assert_eq!(&again["prompt_tokens"], &answer["prompt_tokens"]);
+            prop_assert_eq!(&again["status"], "granted");
+        }
+    }
+
+    /// 7.
+    #[test]
+    fn a_larger_budget_keeps_what_a_smaller_one_keeps(
+        case in any_shape(),
+        more in prop_oneof![1u64..100, 1u64..4000],
+    ) {
+        let window = case.window();
+        let small = case.fit_to(&case.messages, window);
+        let large = case.fit_to(&case.messages, window + more);
+        if !is_denied(&small) {
+            prop_assert!(!is_denied(&large));
+            let order = ["summarised", "dropped", "cut", "kept"];
+            let rank = |action: &str| order.iter().position(|it| *it == action).unwrap().max(1);
+            let pairs = actions_of(&small).into_iter().zip(actions_of(&large));
+            for (index, (less, more)) in pairs.enumerate() {
+                prop_assert!(rank(less) <= rank(more), "message {index}: {less}, then {more}");
+            }
+        }
+    }
+
+    /// A denial is honest: what it says can be reached can be.
+    #[test]
+    fn denial_names_what_fitting_reaches(case in any_shape()) {
+        let tiny = case.fit_to(&case.messages, 1);
+        prop_assert!(is_denied(&tiny));
+        let needed = number(&tiny, "needed_tokens");
+        prop_assert!(!is_denied(&case.fit_to(&case.messages, needed)));
+    }
+
+    #[test]
+    fn valid_conversations_are_valid_in_every_shape(messages in valid_messages()) {
+        prop_assert!(is_accepted(&Value::from(messages.clone())));
+        prop_assert!(is_accepted(&to_anthropic(&messages)));
+        prop_assert!(is_accepted(&to_responses(&messages)));
+    }
+}

@@ -1,0 +1,237 @@
+//! The same conversation in the other shapes, and a receipt carried out.
+
+use serde_json::{Value, json};
+use token_core::compress::squeeze;
+
+/// An OpenAI conversation, valid or not, as Anthropic's `{system, messages}`; what comes before the
+/// first user message is left out.
+pub fn to_anthropic(messages: &[Value]) -> Value {
+    let mut system = Vec::new();
+    let mut list: Vec<Value> = Vec::new();
+    for message in messages {
+        let steering = &message["token_mgmt"];
+        let mut add = |role: &str, content: Value| {
+            let mut message = json!({"role": role, "content": content});
+            if !steering.is_null() {
+                message["token_mgmt"] = steering.clone();
+            }
+            list.push(message);
+        };
+        match message["role"].as_str().unwrap() {
+            "system" | "developer" => {
+                if let Some(text) = message["content"].as_str() {
+                    system.push(json!({"type": "text", "text": format!("{text}.")}));
+                }
+            }
+            "user" => add("user", blocks(&message["content"])),
+            "tool" => {
+                let result = json!({"type": "tool_result", "tool_use_id": message["tool_call_id"],
+                                    "content": result_content(&message["content"])});
+                match list
+                    .last_mut()
+                    .filter(|last| last["content"][0]["type"] == "tool_result")
+                {
+                    Some(last) => last["content"].as_array_mut().unwrap().push(result),
+                    None => list.push(json!({"role": "user", "content": [result]})),
+                }
+            }
+            "assistant" => {
+                let mut content = match blocks(&message["content"]) {
+                    Value::Array(blocks) => blocks,
+                    text => vec![json!({"type": "text", "text": text})],
+                };
+                if let Some(thinking) = message["reasoning_content"].as_str() {
+                    let block = json!({"type": "thinking", "thinking": thinking, "signature": "x"});
+                    content.insert(0, block);
+                }
+                for call in message["tool_calls"].as_array().into_iter().flatten() {
+                    content.push(json!({"type": "tool_use", "id": call["id"],
+                        "name": call["function"]["name"],
+                        "input": {"arguments": call["function"]["arguments"]}}));
+                }
+                add("assistant", Value::from(content));
+            }
+            // The old function calls have no counterpart.
+            _ => {}
+        }
+    }
+    let first = list.iter().position(|message| {
+        message["role"] == "user" && message["content"][0]["type"] != "tool_result"
+    });
+    let list = list.split_off(first.unwrap_or(list.len()));
+    let list = if list.is_empty() {
+        vec![json!({"role": "user", "content": "x"})]
+    } else {
+        list
+    };
+    match system.is_empty() {
+        true => json!({"messages": list}),
+        false => json!({"system": system, "messages": list}),
+    }
+}
+
+/// Texts that Anthropic takes are not empty.
+fn blocks(content: &Value) -> Value {
+    match content {
+        Value::String(text) => json!(format!("{text}.")),
+        Value::Array(parts) => parts.iter().map(block).collect(),
+        _ => json!([]),
+    }
+}
+
+fn block(part: &Value) -> Value {
+    match part["text"].as_str() {
+        Some(text) => {
+            let mut block = part.clone();
+            block["text"] = json!(format!("{text}."));
+            block
+        }
+        None => json!({"type": "image", "source": {"type": "url", "url": "https://x/y.png"}}),
+    }
+}
+
+fn result_content(content: &Value) -> Value {
+    blocks(content)
+}
+
+/// An OpenAI conversation, valid or not, as input items of the Responses API.
+pub fn to_responses(messages: &[Value]) -> Value {
+    let mut items: Vec<Value> = Vec::new();
+    for message in messages {
+        let role = message["role"].as_str().unwrap();
+        if role == "tool" {
+            items.push(
+                json!({"type": "function_call_output", "call_id": message["tool_call_id"],
+                              "output": text_of(&message["content"])}),
+            );
+            continue;
+        }
+        if role == "function" || !message["function_call"].is_null() {
+            continue;
+        }
+        if let Some(thinking) = message["reasoning_content"].as_str() {
+            let summary = json!([{"type": "summary_text", "text": thinking}]);
+            items.push(json!({"type": "reasoning", "id": "rs_1", "summary": summary}));
+        }
+        if !message["content"].is_null() {
+            let kind = if role == "assistant" {
+                "output_text"
+            } else {
+                "input_text"
+            };
+            let part = json!({"type": kind, "text": text_of(&message["content"])});
+            let mut item = json!({"type": "message", "role": role, "content": [part]});
+            if !message["token_mgmt"].is_null() {
+                item["token_mgmt"] = message["token_mgmt"].clone();
+            }
+            items.push(item);
+        }
+        for call in message["tool_calls"].as_array().into_iter().flatten() {
+            items.push(json!({"type": "function_call", "call_id": call["id"],
+                "name": call["function"]["name"], "arguments": call["function"]["arguments"]}));
+        }
+    }
+    if items.is_empty() {
+        items.push(json!({"type": "message", "role": "user", "content": "x"}));
+    }
+    unique_ids(&mut items);
+    Value::from(items)
+}
+
+/// Calls are told apart by their ids, wherever their results are.
+fn unique_ids(items: &mut [Value]) {
+    let mut latest = std::collections::HashMap::new();
+    for (at, item) in items.iter_mut().enumerate() {
+        let Some(id) = item["call_id"].as_str().map(str::to_owned) else {
+            continue;
+        };
+        if item["type"] == "function_call" {
+            latest.insert(id.clone(), format!("{id}_{at}"));
+        }
+        item["call_id"] = json!(latest.get(&id).unwrap_or(&id));
+    }
+}
+
+fn text_of(content: &Value) -> String {
+    match content {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => parts
+            .iter()
+            .filter_map(|part| part["text"].as_str())
+            .collect(),
+        _ => String::new(),
+    }
+}
+
+/// The messages of a list of any shape, without Anthropic's `system`.
+pub fn list(messages: &Value) -> &[Value] {
+    let list = messages.get("messages").unwrap_or(messages);
+    list.as_array().unwrap()
+}
+
+/// The output that a receipt makes of an input.
+pub fn replay(input: &Value, receipt: &Value, keeps_hints: bool) -> Value {
+    let mut output: Vec<Value> = Vec::new();
+    for (message, entry) in list(input).iter().zip(of_messages(receipt)) {
+        if entry["action"] == "dropped" || entry["action"] == "summarised" {
+            continue;
+        }
+        let mut message = message.clone();
+        for edit in entry["edits"].as_array().into_iter().flatten() {
+            apply(&mut message, edit);
+        }
+        if !keeps_hints {
+            message.as_object_mut().unwrap().shift_remove("token_mgmt");
+        }
+        output.push(message);
+    }
+    let entries = receipt.as_array().unwrap();
+    if let Some(insert) = entries.iter().find(|entry| entry["action"] == "inserted") {
+        let at = insert["at"].as_u64().unwrap() as usize;
+        let at = at - usize::from(input.get("system").is_some());
+        output.insert(at, insert["message"].clone());
+    }
+    let mut replayed = input.clone();
+    match replayed.get_mut("messages") {
+        Some(messages) => *messages = Value::from(output),
+        None => replayed = Value::from(output),
+    }
+    replayed
+}
+
+/// The entries for the messages of a list, in order.
+pub fn of_messages(receipt: &Value) -> impl Iterator<Item = &Value> {
+    let entries = receipt.as_array().unwrap().iter();
+    entries.filter(|entry| !entry["index"].is_null())
+}
+
+fn apply(message: &mut Value, edit: &Value) {
+    let path = edit["path"].as_str().unwrap_or_default().to_owned();
+    let number = |key: &str| edit[key].as_u64().unwrap() as usize;
+    match edit["edit"].as_str().unwrap() {
+        "replace" => {
+            let text = message.pointer_mut(&path).unwrap();
+            let characters: Vec<char> = text.as_str().unwrap().chars().collect();
+            let head: String = characters[..number("from")].iter().collect();
+            let tail: String = characters[number("to")..].iter().collect();
+            *text = json!([&head, edit["text"].as_str().unwrap(), &tail].concat());
+        }
+        "squeeze" => {
+            let text = message.pointer_mut(&path).unwrap();
+            *text = json!(squeeze(text.as_str().unwrap()));
+        }
+        _ => {
+            let gone: Vec<u64> = edit["blocks"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|at| at.as_u64().unwrap())
+                .collect();
+            let mut at = 0;
+            message["content"].as_array_mut().unwrap().retain(|_| {
+                at += 1;
+                !gone.contains(&(at - 1))
+            });
+        }
+    }
+}
