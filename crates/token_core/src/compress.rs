@@ -31,7 +31,8 @@ pub fn squeeze(text: &str) -> Cow<'_, str> {
             newlines = 1;
             continue;
         }
-        let trimmed = content.trim_end_matches(is_blank);
+        // A carriage return before blanks would be a part of the line's end once they are gone.
+        let trimmed = content.trim_end_matches(|it| is_blank(it) || it == '\r');
         newlines = if trimmed.is_empty() { newlines + 1 } else { 1 };
         if newlines <= 2 && trimmed.len() == content.len() && !has_run(content) {
             continue;

@@ -1,5 +1,6 @@
 //! From a text to its tokens, with the bounds of an encoding that is not the model's own.
 
+use super::image::ImageRule;
 use crate::encoding::Encoding;
 use crate::error::CoreError;
 use crate::interrupt;
@@ -76,6 +77,8 @@ pub struct Counter<'a> {
     pub basis: Basis,
     pub low: Factor,
     pub high: Factor,
+    /// How images are counted; unknown unless it is said.
+    pub images: ImageRule,
     /// Bytes counted since the host was last asked whether to go on.
     unchecked: Cell<usize>,
 }
@@ -87,8 +90,15 @@ impl<'a> Counter<'a> {
             basis,
             low,
             high,
+            images: ImageRule::default(),
             unchecked: Cell::new(0),
         }
+    }
+
+    #[must_use]
+    pub fn with_images(mut self, images: ImageRule) -> Self {
+        self.images = images;
+        self
     }
 
     /// Looks the encoding up and checks the factors.
@@ -135,6 +145,8 @@ struct CounterJson {
     low_factor: f64,
     #[serde(default = "unit_factor")]
     high_factor: f64,
+    #[serde(default)]
+    images: ImageRule,
 }
 
 /// The factor of an encoding that is taken as it is.
@@ -146,10 +158,11 @@ pub fn from_json(counter: &str) -> Result<Counter<'static>, CoreError> {
     let counter: CounterJson = serde_json::from_str(counter).map_err(|error| {
         CoreError::invalid("counter is not valid").detail(format!("It was read as JSON: {error}."))
     })?;
-    Counter::named(
+    let named = Counter::named(
         &counter.encoding,
         counter.basis,
         counter.low_factor,
         counter.high_factor,
-    )
+    )?;
+    Ok(named.with_images(counter.images))
 }

@@ -2,6 +2,7 @@
 //! an estimate.
 
 use super::Counter;
+use super::image::{ImageSource, count_image, image_source};
 use super::media;
 use super::shape::{self, Format, Role, STEERING_KEY, Section};
 use serde_json::{Map, Value};
@@ -13,10 +14,6 @@ const PER_NAME: u64 = 1;
 const PER_CALL: u64 = 3;
 /// What a message of role function has less than others (hmarr/openai-chat-tokens).
 const FUNCTION_ROLE_DISCOUNT: u64 = 2;
-/// An image in low detail, and the most that the tile rule of gpt-4o can give: 85 + 8 × 170
-/// (OpenAI vision guide).
-const IMAGE_LOW: u64 = 85;
-const IMAGE_HIGH: u64 = 1445;
 
 /// A plain text that fitting may cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -212,6 +209,9 @@ impl Tally<'_> {
         let Value::Object(map) = part else {
             return self.json(part);
         };
+        if let Some(image) = image_source(part) {
+            return self.image(&image);
+        }
         match shape::block_type(part) {
             "text" | "input_text" | "output_text" | "summary_text" => {
                 if let Some(text) = shape::string(part, "text") {
@@ -225,11 +225,6 @@ impl Tally<'_> {
                     self.text(text);
                 }
                 self.others(map, &["type", "refusal", "cache_control"]);
-            }
-            "image_url" | "input_image" | "image" => {
-                self.count.images += IMAGE_HIGH;
-                self.count.low += IMAGE_LOW;
-                self.count.is_uncertain = true;
             }
             "thinking" => {
                 if let Some(text) = shape::string(part, "thinking") {
@@ -252,6 +247,13 @@ impl Tally<'_> {
                 self.json(part);
             }
         }
+    }
+
+    fn image(&mut self, image: &ImageSource) {
+        let image = count_image(self.counter.images, image);
+        self.count.images += image.tokens;
+        self.count.low += image.low;
+        self.count.is_uncertain |= !image.is_certain;
     }
 
     /// Input is JSON, which the model sees in compact form.

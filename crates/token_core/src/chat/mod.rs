@@ -2,6 +2,7 @@
 
 mod conversation;
 mod counter;
+pub mod image;
 mod input;
 mod media;
 mod message;
@@ -21,7 +22,8 @@ use crate::error::CoreError;
 use serde_json::json;
 
 /// Counts a request. `messages` and `tools` are JSON as the OpenAI chat API takes them, `counter`
-/// is `{"encoding", "basis", "low_factor", "high_factor"}`. The answer is a JSON object with
+/// is `{"encoding", "basis", "low_factor", "high_factor", "images"}` (the last a name of
+/// [`image::ImageRule`]). The answer is a JSON object with
 /// `total` (tokens, the upper bound), its parts `system`, `history`, `rag`, `tools`, `images` and
 /// `overhead`, the `method`, the bounds `low` and `high`, and `messages` (how many there are).
 pub fn count_json(messages: &str, tools: Option<&str>, counter: &str) -> Result<String, CoreError> {

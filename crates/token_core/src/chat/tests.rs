@@ -135,7 +135,7 @@ fn parts_add_up_to_the_total() {
     assert_eq!(number("high"), number("total"));
     assert!(
         number("low") < number("high") - 1000,
-        "an image has a low bound of 85"
+        "an image of no size has wide bounds"
     );
     assert_eq!(number("messages"), 4);
 }

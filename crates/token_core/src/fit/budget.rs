@@ -4,7 +4,7 @@ use crate::chat::Section;
 use serde::Deserialize;
 
 /// The most tokens of each section, `None` without a limit; all tokens count, framing included.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Budgets {
     pub system: Option<u64>,
@@ -18,21 +18,6 @@ pub struct Budgets {
     pub history_grows: bool,
     /// A system section above its ceiling is refused; otherwise it borrows from the others.
     pub refuse_system: bool,
-}
-
-impl Default for Budgets {
-    fn default() -> Self {
-        Self {
-            system: None,
-            user: None,
-            story: None,
-            history: None,
-            rag: None,
-            precedence: Vec::new(),
-            history_grows: false,
-            refuse_system: false,
-        }
-    }
 }
 
 /// Sections of which something may go, in the order that holds where an agent names none.

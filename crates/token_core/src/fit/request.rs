@@ -1,6 +1,7 @@
 //! What a caller asks of fitting.
 
 use super::budget::Budgets;
+use crate::chat::image::ImageRule;
 use crate::chat::{Basis, Counter};
 use crate::error::CoreError;
 use crate::window::{Overflow, Window};
@@ -178,6 +179,8 @@ struct RequestJson {
     low_factor: f64,
     #[serde(default = "crate::chat::unit_factor")]
     high_factor: f64,
+    #[serde(default)]
+    images: ImageRule,
     window: Option<u64>,
     max_input: Option<u64>,
     max_output: Option<u64>,
@@ -206,7 +209,8 @@ pub fn from_json(request: &str) -> Result<(Request, Counter<'static>), CoreError
         json.basis,
         json.low_factor,
         json.high_factor,
-    )?;
+    )?
+    .with_images(json.images);
     let overflow = match json.on_overflow.as_deref() {
         None | Some("fit") => Overflow::Fit,
         Some("reduce") => Overflow::Reduce,
