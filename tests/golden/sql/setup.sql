@@ -40,6 +40,9 @@ BEGIN
     DELETE FROM token_mgmt.quota_period;
     DELETE FROM token_mgmt.quota;
     DELETE FROM token_mgmt.priority_share;
+    DELETE FROM token_mgmt.message;
+    DELETE FROM token_mgmt.session;
+    DELETE FROM token_mgmt.agent WHERE tenant <> '*';
     DELETE FROM token_mgmt.model WHERE NOT is_builtin;
     DELETE FROM token_mgmt.model_price WHERE NOT is_builtin;
 END

@@ -1,0 +1,230 @@
+CREATE TYPE token_mgmt.session_history AS (
+    messages jsonb,
+    tokens bigint,
+    message_count integer,
+    from_no bigint,
+    has_more boolean
+);
+COMMENT ON TYPE token_mgmt.session_history IS
+    'The newest messages of a session that fit: messages as fit_messages() and prepare_request() '
+    'take them, their tokens as count_messages() has them, how many they are (the summary is one). '
+    'From message from_no on all are there; has_more says that some before it were left out';
+
+CREATE TYPE token_mgmt._session_row AS (
+    message_no bigint,
+    role text,
+    pinned boolean,
+    tokens integer,
+    is_result boolean
+);
+COMMENT ON TYPE token_mgmt._session_row IS
+    'What of a stored message decides whether it is sent; is_result: of a tool call';
+
+CREATE FUNCTION token_mgmt._tokens_by(m token_mgmt.message, name text, counter jsonb)
+    RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE WHEN m.encoding = name THEN m.tokens
+        ELSE coalesce((m.token_counts ->> name)::integer,
+            token_mgmt._message_tokens(m.message, counter)) END
+$$;
+COMMENT ON FUNCTION token_mgmt._tokens_by(token_mgmt.message, text, jsonb) IS
+    'A message''s tokens by this counter: as stored, else counted';
+
+-- Numbers have no gaps, so a range of them bounds what is read, whatever plan is chosen; a LIMIT
+-- would rest on the planner's trust in an index.
+CREATE FUNCTION token_mgmt._session_rows(
+    s token_mgmt.session, first_no bigint, last_no bigint, counter jsonb
+) RETURNS SETOF token_mgmt._session_row
+    LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 50
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    name text := token_mgmt._counter_name(counter);
+BEGIN
+    RETURN QUERY
+    SELECT m.message_no, m.role, m.pinned, token_mgmt._tokens_by(m, name, counter),
+        CASE WHEN m.role = 'assistant' THEN false ELSE token_mgmt._is_tool_result(m.message) END
+    FROM token_mgmt.message m
+    WHERE m.tenant = s.tenant AND m.session_id = s.session_id
+        AND m.message_no BETWEEN first_no AND last_no
+    ORDER BY m.message_no DESC;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._session_rows(token_mgmt.session, bigint, bigint, jsonb) IS
+    'These messages of a session, newest first. What was counted by another counter is counted '
+    'again';
+REVOKE ALL ON FUNCTION token_mgmt._session_rows(token_mgmt.session, bigint, bigint, jsonb)
+    FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._fixed_tokens(s token_mgmt.session, counter jsonb) RETURNS bigint
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    name text := token_mgmt._counter_name(counter);
+    pinned bigint;
+BEGIN
+    SELECT sum(token_mgmt._tokens_by(m, name, counter)) INTO pinned
+    FROM token_mgmt.message m
+    WHERE m.tenant = s.tenant AND m.session_id = s.session_id AND m.pinned;
+    RETURN 3 + coalesce(pinned, 0) + CASE WHEN s.summary IS NULL THEN 0
+        WHEN s.summary_encoding = name THEN s.summary_tokens
+        ELSE token_mgmt._message_tokens(token_mgmt._summary_message(s.summary), counter) END;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._fixed_tokens(token_mgmt.session, jsonb) IS
+    'Tokens of what is always sent: the pinned messages, the summary, and 3 that prime the reply';
+REVOKE ALL ON FUNCTION token_mgmt._fixed_tokens(token_mgmt.session, jsonb) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._sent_message(m token_mgmt.message) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE WHEN m.section IS NULL AND m.importance IS NULL
+        AND (NOT m.pinned OR m.role IN ('system', 'developer')) THEN m.message
+    ELSE m.message || jsonb_build_object('token_mgmt', jsonb_strip_nulls(jsonb_build_object(
+        'section', m.section, 'importance', m.importance,
+        'pinned', CASE WHEN m.pinned THEN true END))) END
+$$;
+COMMENT ON FUNCTION token_mgmt._sent_message(token_mgmt.message) IS
+    'A message as fit_messages() takes it, with section, importance and pinned where they matter';
+
+CREATE FUNCTION token_mgmt._newest_messages(
+    s token_mgmt.session, counter jsonb, INOUT budget bigint, OUT from_no bigint,
+    OUT is_cut boolean
+)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    last_no bigint := s.message_count;
+    size integer := 16;
+    needed bigint := 0;
+    r token_mgmt._session_row;
+BEGIN
+    is_cut := true;
+    WHILE last_no > s.summary_upto LOOP
+        FOR r IN SELECT * FROM token_mgmt._session_rows(s,
+            greatest(last_no - size + 1, s.summary_upto + 1), last_no, counter)
+        LOOP
+            -- Room for the pinned is taken already.
+            needed := needed + CASE WHEN r.pinned THEN 0 ELSE r.tokens END;
+            IF needed > budget THEN
+                RETURN;
+            END IF;
+            -- Results wait for their call: an exchange is whole, or left out.
+            CONTINUE WHEN r.is_result;
+            budget := budget - needed;
+            from_no := r.message_no;
+            needed := 0;
+        END LOOP;
+        last_no := last_no - size;
+        size := least(size * 2, 256);
+    END LOOP;
+    is_cut := needed > 0;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._newest_messages(token_mgmt.session, jsonb, bigint) IS
+    'From which number on the messages behind the summary are within the budget, those of pinned '
+    'ones apart; what is left of it, and whether there are more. At most twice as many rows are '
+    'read, and never over 256 more';
+REVOKE ALL ON FUNCTION token_mgmt._newest_messages(token_mgmt.session, jsonb, bigint) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._history_limit(s token_mgmt.session, model text, max_tokens integer)
+    RETURNS bigint
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    m token_mgmt.model;
+    a token_mgmt.agent;
+    result bigint;
+BEGIN
+    IF max_tokens IS NOT NULL THEN
+        RETURN max_tokens;
+    END IF;
+    IF s.agent IS NOT NULL THEN
+        a := token_mgmt._agent(s.agent, s.tenant);
+        result := a.max_context_tokens - a.max_completion_tokens - a.safety_tokens;
+    END IF;
+    IF model IS NOT NULL THEN
+        m := token_mgmt._resolve_model(model);
+        result := least(result, m.max_input_tokens, CASE WHEN m.window_excludes_output
+            THEN m.context_window ELSE m.context_window - token_mgmt._default_completion(m) END);
+    END IF;
+    IF result IS NULL THEN
+        PERFORM token_mgmt._raise('22004', 'max_tokens must not be null here',
+            'The session has no agent, and no model whose context window is known.',
+            'Pass max_tokens, or a model.');
+    END IF;
+    RETURN result;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._history_limit(token_mgmt.session, text, integer) IS
+    'Prompt tokens that a history may have: the argument, else what the agent''s context and the '
+    'model''s window leave beside a completion. Not STRICT: NULL is not given. Errors: 22004, '
+    '42704';
+REVOKE ALL ON FUNCTION token_mgmt._history_limit(token_mgmt.session, text, integer) FROM PUBLIC;
+
+CREATE FUNCTION @extschema@.session_history(
+    session_id text, model text DEFAULT NULL, max_tokens integer DEFAULT NULL,
+    tenant text DEFAULT NULL, options jsonb DEFAULT '{}'
+) RETURNS token_mgmt.session_history
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    s token_mgmt.session := token_mgmt._session(session_id, tenant);
+    by_model text := coalesce(model, s.model);
+    counter jsonb := token_mgmt._session_counter(by_model);
+    most bigint;
+    fixed bigint := token_mgmt._fixed_tokens(s, counter);
+    newest record;
+    result token_mgmt.session_history;
+BEGIN
+    PERFORM token_mgmt._check_count('max_tokens', max_tokens),
+        token_mgmt._check_object('options', options, '{}');
+    most := token_mgmt._history_limit(s, by_model, max_tokens);
+    -- 3 alone are those of an answer to nothing.
+    IF fixed > most AND fixed > 3 THEN
+        PERFORM token_mgmt._raise('TM006', 'pinned messages and summary exceed the history',
+            format('They have %s tokens, %s too many for %s.', fixed, fixed - most, most),
+            'Raise max_tokens, or save a shorter summary with save_summary().');
+    END IF;
+    SELECT n.* INTO newest FROM token_mgmt._newest_messages(s, counter, most - fixed) n;
+    result.from_no := newest.from_no;
+    result.has_more := newest.is_cut;
+    WITH sent AS (
+        SELECT p.message_no, p.role, token_mgmt._sent_message(p) AS message
+        FROM token_mgmt.message p
+        WHERE p.tenant = s.tenant AND p.session_id = s.session_id AND p.pinned
+            AND p.message_no < coalesce(newest.from_no, s.message_count + 1)
+        UNION ALL
+        SELECT m.message_no, m.role, token_mgmt._sent_message(m)
+        FROM token_mgmt.message m
+        WHERE m.tenant = s.tenant AND m.session_id = s.session_id
+            AND m.message_no BETWEEN newest.from_no AND s.message_count
+    ), head AS (
+        -- The summary comes behind the system messages that the conversation begins with.
+        SELECT coalesce(min(m.message_no), 9223372036854775807) AS upto FROM sent m
+        WHERE m.role NOT IN ('system', 'developer')
+            OR m.message_no > s.summary_upto
+    ), placed AS (
+        SELECT m.message_no, 1 AS place, m.message FROM sent m
+        UNION ALL
+        SELECT l.upto, 0, token_mgmt._summary_message(s.summary) FROM head l
+        WHERE s.summary IS NOT NULL
+    )
+    SELECT coalesce(jsonb_agg(p.message ORDER BY p.message_no, p.place), '[]'), count(*)
+    INTO result.messages, result.message_count
+    FROM placed p;
+    result.tokens := CASE WHEN result.message_count = 0 THEN 0 ELSE most - newest.budget END;
+    RETURN result;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.session_history(text, text, integer, text, jsonb) IS
+    'The newest messages of a session that fit into max_tokens, with the pinned ones and the saved '
+    'summary, for this model (NULL: the session''s). Reads only as many rows as fit. max_tokens '
+    'NULL is what the agent''s context and the model''s window leave beside a completion. Not '
+    'STRICT: NULL is not given. Errors: TM006, 22004, 22023, 42704, P0002';
+REVOKE ALL ON FUNCTION @extschema@.session_history(text, text, integer, text, jsonb) FROM PUBLIC;

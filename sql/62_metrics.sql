@@ -1,0 +1,120 @@
+CREATE FUNCTION token_mgmt._metrics(
+    in_tenant text, of_session text, of_user text, since timestamptz, messages bigint
+) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH entry AS MATERIALIZED (
+        SELECT l.prompt_tokens, l.completion_tokens, l.cached_tokens, l.cache_write_tokens,
+            l.reasoning_tokens, l.cost, l.breakdown, l.session_id,
+            coalesce(l.provider || '/' || l.model, '(none)') AS model
+        FROM token_mgmt.usage_ledger l
+        WHERE l.tenant = in_tenant AND (of_session IS NULL OR l.session_id = of_session)
+            AND (of_user IS NULL OR l.user_id = of_user)
+            AND (since IS NULL OR l.recorded_at >= since)
+    ), total AS (
+        SELECT count(*) AS calls, coalesce(sum(e.prompt_tokens), 0) AS prompt,
+            coalesce(sum(e.completion_tokens), 0) AS completion,
+            coalesce(sum(e.cached_tokens), 0) AS cached,
+            coalesce(sum(e.cache_write_tokens), 0) AS written,
+            coalesce(sum(e.reasoning_tokens), 0) AS reasoning, coalesce(sum(e.cost), 0) AS cost,
+            count(*) FILTER (WHERE e.cost IS NULL) AS unpriced
+        FROM entry e
+    ), conversation AS (
+        SELECT e.session_id FROM entry e WHERE e.session_id IS NOT NULL
+        UNION
+        SELECT s.session_id FROM token_mgmt.session s
+        WHERE s.tenant = in_tenant AND (of_session IS NULL OR s.session_id = of_session)
+            AND (of_user IS NULL OR s.user_id = of_user)
+            AND (since IS NULL OR s.last_message_at >= since)
+    ), section AS (
+        SELECT b.key, sum(b.value::text::numeric) AS tokens
+        FROM entry e CROSS JOIN LATERAL jsonb_each(CASE jsonb_typeof(e.breakdown)
+            WHEN 'object' THEN e.breakdown ELSE '{}' END) b
+        WHERE jsonb_typeof(b.value) = 'number'
+        GROUP BY b.key
+    ), model AS (
+        SELECT e.model, count(*) AS calls,
+            sum(e.prompt_tokens::bigint + e.completion_tokens) AS tokens,
+            coalesce(sum(e.cost), 0) AS cost
+        FROM entry e GROUP BY e.model
+    )
+    SELECT jsonb_build_object(
+        'totalTokens', t.prompt + t.completion,
+        'totalCost', t.cost,
+        'conversationCount', (SELECT count(*) FROM conversation),
+        'messageCount', messages,
+        'avgTokensPerMessage', round((t.prompt + t.completion)::numeric / nullif(messages, 0), 1),
+        'breakdown', jsonb_build_object(
+            'calls', t.calls, 'unpricedCalls', t.unpriced,
+            'promptTokens', t.prompt, 'completionTokens', t.completion,
+            'cachedTokens', t.cached, 'cacheWriteTokens', t.written,
+            'reasoningTokens', t.reasoning,
+            'sections', (SELECT coalesce(jsonb_object_agg(s.key, s.tokens), '{}') FROM section s),
+            'models', (SELECT coalesce(jsonb_object_agg(m.model, jsonb_build_object(
+                'calls', m.calls, 'tokens', m.tokens, 'cost', m.cost)), '{}') FROM model m)))
+    FROM total t
+$$;
+COMMENT ON FUNCTION token_mgmt._metrics(text, text, text, timestamptz, bigint) IS
+    'The metrics of a session or a user from the usage ledger and the sessions, with this number '
+    'of messages. Not STRICT: NULL is any session, any user, since ever';
+REVOKE ALL ON FUNCTION token_mgmt._metrics(text, text, text, timestamptz, bigint) FROM PUBLIC;
+
+CREATE FUNCTION @extschema@.session_metrics(session_id text, tenant text DEFAULT NULL)
+    RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    in_tenant text := token_mgmt._tenant(session_metrics.tenant);
+    messages bigint;
+    result jsonb;
+BEGIN
+    IF session_id IS NULL THEN
+        PERFORM token_mgmt._raise('22004', 'session_id must not be null', NULL, NULL);
+    END IF;
+    SELECT s.message_count INTO messages FROM token_mgmt.session s
+    WHERE s.tenant = in_tenant AND s.session_id = session_metrics.session_id;
+    result := token_mgmt._metrics(in_tenant, session_id, NULL, NULL, coalesce(messages, 0));
+    -- Calls can name a session whose messages are kept elsewhere.
+    IF messages IS NULL AND result #> '{breakdown,calls}' = '0' THEN
+        PERFORM token_mgmt._session(session_id, in_tenant);
+    END IF;
+    RETURN jsonb_build_object('sessionId', session_id) || result;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.session_metrics(text, text) IS
+    'What a session used: totalTokens and totalCost (USD) as the usage ledger has them, '
+    'conversationCount, messageCount (stored ones), avgTokensPerMessage (used tokens for each '
+    'stored message; null without any) and breakdown. Not STRICT: a NULL tenant is the caller''s. '
+    'Errors: 22004, 22023, P0002';
+REVOKE ALL ON FUNCTION @extschema@.session_metrics(text, text) FROM PUBLIC;
+
+CREATE FUNCTION @extschema@.user_metrics(
+    user_id text, since timestamptz DEFAULT NULL, tenant text DEFAULT NULL
+) RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    in_tenant text := token_mgmt._tenant(user_metrics.tenant);
+    messages bigint;
+BEGIN
+    IF user_id IS NULL THEN
+        PERFORM token_mgmt._raise('22004', 'user_id must not be null', NULL, NULL);
+    END IF;
+    -- Only a session that was open before then has to be looked into.
+    SELECT coalesce(sum(CASE WHEN since IS NULL OR s.created_at >= since THEN s.message_count
+        ELSE (SELECT count(*) FROM token_mgmt.message m WHERE m.tenant = s.tenant
+            AND m.session_id = s.session_id AND m.created_at >= since) END), 0) INTO messages
+    FROM token_mgmt.session s
+    WHERE s.tenant = in_tenant AND s.user_id = user_metrics.user_id
+        AND (since IS NULL OR s.last_message_at >= since);
+    RETURN jsonb_build_object('userId', user_id)
+        || token_mgmt._metrics(in_tenant, NULL, user_id, since, messages);
+END
+$$;
+COMMENT ON FUNCTION @extschema@.user_metrics(text, timestamptz, text) IS
+    'What a user used since this instant (NULL: ever), as session_metrics() has it; all zero for '
+    'one who is not known. Not STRICT: NULL is not given. Errors: 22004';
+REVOKE ALL ON FUNCTION @extschema@.user_metrics(text, timestamptz, text) FROM PUBLIC;
