@@ -16,6 +16,9 @@ TABLES = {
     "quota": "SELECT to_jsonb(t) FROM token_mgmt.quota t",
     "priority_share": "SELECT to_jsonb(t) FROM token_mgmt.priority_share t",
     "model": "SELECT to_jsonb(t) FROM token_mgmt.model t",
+    "agent": "SELECT to_jsonb(t) FROM token_mgmt.agent t",
+    "session": "SELECT to_jsonb(t) FROM token_mgmt.session t",
+    "message": "SELECT to_jsonb(t) FROM token_mgmt.message t",
     "model_price": "SELECT to_jsonb(t) FROM token_mgmt.model_price t",
     # Short ones are removed once they are over, and what is held changes with the overdue.
     "quota_period": "SELECT to_jsonb(t) - 'closed_at' - 'held' FROM token_mgmt.quota_period t "
@@ -65,7 +68,13 @@ def live_through_two_months(cluster, source):
             token_mgmt.set_quota('tenant', 'acme', 'total', 50000, tenant => 'acme');
         SELECT token_mgmt.set_priority_share('low', 0.1);
         SELECT token_mgmt.register_model('house/tuned-1', 'o200k_base', 64000, 8000,
-            input_usd_per_mtok => 1.5, output_usd_per_mtok => 6);""")
+            input_usd_per_mtok => 1.5, output_usd_per_mtok => 6);
+        SELECT token_mgmt.set_agent('storyteller_32k', '{"max_system_tokens": 5000}');""")
+    source.database.psql(f"""
+        SELECT FROM {source.schema}.add_message('chat', 'user', 'Hello!', user_id => 'alice',
+            model => 'house/tuned-1', agent => 'storyteller_32k', importance => 0.5);
+        SELECT FROM {source.schema}.add_message('chat', 'assistant', 'Hello, Alice.');
+        SELECT FROM {source.schema}.save_summary('chat', 1, 'They greeted each other.');""")
     source.reserve("alice", 100, more=", model => 'house/tuned-1', team => 'search'")
     source.settle("alice", 90)
     source.reserve("gpt", 50, more=", model => 'gpt-4o', metadata => '{\"order\": 17}'")
