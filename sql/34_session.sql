@@ -308,6 +308,10 @@ BEGIN
             CASE WHEN upto IS NULL THEN 'upto' ELSE 'content' END), NULL,
             'should_summarize() says which messages are next.');
     END IF;
+    IF content = '' THEN
+        PERFORM token_mgmt._raise('22023', 'content must not be empty', NULL,
+            'Messages that need no summary can be left as they are.');
+    END IF;
     PERFORM token_mgmt._check_object('options', options, '{}');
     counter := token_mgmt._session_counter(coalesce(model, of_session.model));
     SELECT s.* INTO of_session FROM token_mgmt.session s

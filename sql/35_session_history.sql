@@ -8,7 +8,8 @@ CREATE TYPE token_mgmt.session_history AS (
 COMMENT ON TYPE token_mgmt.session_history IS
     'The newest messages of a session that fit: messages as fit_messages() and prepare_request() '
     'take them, their tokens as count_messages() has them, how many they are (the summary is one). '
-    'From message from_no on all are there; has_more says that some before it were left out';
+    'From message from_no on all are there, NULL where the last one did not fit or is summarised; '
+    'has_more says that some before it, not summarised, were left out';
 
 CREATE TYPE token_mgmt._session_row AS (
     message_no bigint,

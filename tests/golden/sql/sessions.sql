@@ -83,7 +83,7 @@ SELECT s.statement, e.* FROM unnest(ARRAY[
     $$add_message('s5', 'user', 'Hi', user_id => 'a') a, add_message('s5', 'user', left('Hi', a.message_no::int), user_id => 'b')$$,
     $$session_history('none')$$, $$session_history(NULL)$$, $$session_history('s2', max_tokens => -1)$$, $$session_history('s2', 'gpt4o')$$,
     $$session_history('s6')$$, $$save_summary('none', 1, 'x')$$, $$save_summary('s2', 0, 'x')$$,
-    $$save_summary('s2', 21, 'x')$$, $$save_summary('s4', 3, 'x')$$, $$save_summary('s2', NULL, 'x')$$, $$save_summary('s2', 1, NULL)$$,
+    $$save_summary('s2', 21, 'x')$$, $$save_summary('s4', 3, 'x')$$, $$save_summary('s2', NULL, 'x')$$, $$save_summary('s2', 1, NULL)$$, $$save_summary('s2', 1, '')$$,
     $$should_summarize('none')$$, $$token_mgmt.recount_session('none', 'gpt-4')$$, $$token_mgmt.recount_session('s2', NULL)$$
     ]) s (statement), show_error('SELECT * FROM ' || s.statement) e;
 DROP FUNCTION talk;
