@@ -1,6 +1,7 @@
 """Sessions: numbers without gaps under many writers, histories that cost what they return."""
 
 import json
+import random
 
 import pytest
 
@@ -125,3 +126,84 @@ def test_application_needs_only_the_functions(db):
             assert value(connection, "SELECT session_metrics('s') ->> 'messageCount'") == "1"
     finally:
         db.psql(f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
+
+
+SEED = 20261121
+
+
+def converse(connection, rng, session):
+    """A conversation of random turns, some with calls of tools and their results; its messages."""
+    sent = []
+
+    def add(message, pinned=None):
+        connection.execute("SELECT FROM add_message(%s, message => %s, model => 'gpt-4o', "
+                           "pinned => %s)", [session, json.dumps(message), pinned])
+        sent.append(message)
+
+    if rng.random() < 0.7:
+        add({"role": "system", "content": "Be brief. " * rng.randint(1, 5)})
+    for turn in range(rng.randint(1, 12)):
+        add({"role": "user", "content": f"question {turn} " + "word " * rng.randint(0, 40)},
+            pinned=rng.random() < 0.1)
+        for step in range(rng.randint(0, 3)):
+            calls = [f"{turn}-{step}-{call}" for call in range(rng.randint(1, 3))]
+            add({"role": "assistant", "content": None, "tool_calls": [
+                {"id": call, "type": "function", "function": {"name": "look", "arguments": "{}"}}
+                for call in calls]})
+            for call in calls:
+                add({"role": "tool", "tool_call_id": call, "content": "x " * rng.randint(1, 40)})
+        if rng.random() < 0.9:
+            add({"role": "assistant", "content": f"answer {turn} " + "word " * rng.randint(0, 40)})
+    return sent
+
+
+def check_history(connection, session, sent, upto, most):
+    history = connection.execute(
+        "SELECT messages, tokens, from_no, has_more FROM session_history(%s, max_tokens => %s)",
+        [session, most]).fetchone()
+    messages, tokens, from_no, more = history
+    if messages:
+        assert tokens == value(connection, "SELECT total FROM count_messages('gpt-4o', %s)",
+                               [json.dumps(messages)]) <= most, history
+    plain = [{key: part for key, part in message.items() if key != "token_mgmt"}
+             for message in messages if message.get("token_mgmt") != {"section": "summary"}]
+    numbers = [sent.index(message) + 1 for message in plain]
+    assert numbers == sorted(numbers), history
+    kept = [number for number in numbers if from_no is not None and number >= from_no]
+    assert kept == (list(range(from_no, len(sent) + 1)) if from_no else []), history
+    assert len(messages) - len(plain) == (upto > 0), history
+    called = set()
+    for message in plain:
+        called |= {call["id"] for call in message.get("tool_calls", [])}
+        assert message["role"] != "tool" or message["tool_call_id"] in called, history
+    # More were left out exactly when a message that is not pinned lies before.
+    left_out = set(range(upto + 1, len(sent) + 1)) - set(numbers)
+    assert more == bool(left_out), (history, left_out)
+
+
+def test_random_conversations_keep_calls_with_results_and_every_limit(db):
+    print(f"seed {SEED}")
+    rng = random.Random(SEED)
+    with db.connect() as connection:
+        for round_no in range(25):
+            session = f"s{round_no}"
+            sent = converse(connection, rng, session)
+            upto = 0
+            for most in sorted(rng.randint(150, 1500) for _ in range(8)):
+                fixed = sqlstate(connection, "SELECT session_history(%s, max_tokens => %s)",
+                                 [session, most])
+                assert fixed in (None, "TM006")
+                if fixed is not None:
+                    continue
+                check_history(connection, session, sent, upto, most)
+                should, first, last = connection.execute(
+                    "SELECT should, from_no, upto_no FROM should_summarize(%s, "
+                    "max_tokens => %s)", [session, most]).fetchone()
+                if not should:
+                    continue
+                assert upto < first <= last < len(sent)
+                assert sent[last]["role"] == "user"
+                connection.execute("SELECT FROM save_summary(%s, %s, 'What was said.')",
+                                   [session, last])
+                upto = last
+                check_history(connection, session, sent, upto, 5000)
