@@ -97,6 +97,14 @@ BEGIN
         WHEN 'max_output' THEN
             detail := format('The model writes at most %s tokens; %s were asked for, %s too many.',
                 model.max_output_tokens, completion, completion - model.max_output_tokens);
+        WHEN 'user_input' THEN
+            reason := 'user input is over its budget';
+            detail := format('The agent allows it %s tokens; it has %s, %s too many.',
+                prompt_limit, prompt, prompt - prompt_limit);
+        WHEN 'system_section' THEN
+            reason := 'system section is over its budget';
+            detail := format('The agent allows it %s tokens; it has %s, %s too many.',
+                prompt_limit, prompt, prompt - prompt_limit);
         WHEN 'max_prompt' THEN
             detail := format('At most %s prompt tokens are allowed; %s were given, %s too many.',
                 prompt_limit, prompt, prompt - prompt_limit);
@@ -106,6 +114,15 @@ BEGIN
                 model.context_window, prompt, completion, prompt + completion,
                 prompt + completion - model.context_window);
     END CASE;
+    IF cause IN ('user_input', 'system_section') THEN
+        advice := jsonb_build_object('detail', detail, 'cause', cause, 'prompt_tokens', prompt,
+            'limit', prompt_limit, 'hint', CASE cause
+                WHEN 'user_input' THEN 'Shorten the last user message, or raise the agent''s '
+                    'max_user_tokens with token_mgmt.set_agent().'
+                ELSE 'Shorten the system messages, or raise the agent''s max_system_tokens with '
+                    'token_mgmt.set_agent().' END);
+        RETURN;
+    END IF;
     IF max_completion > 0 AND max_completion < completion THEN
         ways := ways || format('ask for at most %s completion tokens', max_completion);
     END IF;
@@ -138,12 +155,25 @@ $$;
 COMMENT ON FUNCTION token_mgmt._window_advice(
     token_mgmt.model, text, bigint, bigint, bigint, bigint, boolean
 ) IS
-    'Reason, detail and hint of a TM006 denial; cause is window, max_input, max_output or '
-    'max_prompt';
+    'Reason, detail and hint of a TM006 denial; cause is window, max_input, max_output, '
+    'max_prompt, or user_input or system_section, of which prompt and prompt_limit then speak';
+
+CREATE FUNCTION token_mgmt._limited(model token_mgmt.model, agent jsonb) RETURNS token_mgmt.model
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    model.context_window := least(model.context_window, (agent ->> 'max_context')::integer);
+    model.max_output_tokens := least(model.max_output_tokens, (agent ->> 'completion')::integer);
+    RETURN model;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._limited(token_mgmt.model, jsonb) IS
+    'The model as far as an agent may use it; agent is what _agent_settings() says, or NULL';
 
 CREATE FUNCTION token_mgmt._fit_settings(
     model token_mgmt.model, completion_tokens integer, max_prompt_tokens integer, strategy text,
-    on_overflow text, min_completion_tokens integer, options jsonb
+    on_overflow text, min_completion_tokens integer, options jsonb, agent jsonb
 ) RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
@@ -151,16 +181,37 @@ AS $$
 BEGIN
     RETURN token_mgmt._counter(model) || jsonb_build_object(
         'window', model.context_window, 'max_input', model.max_input_tokens,
-        'max_output', model.max_output_tokens, 'completion', completion_tokens,
+        'max_output', model.max_output_tokens,
+        'completion', coalesce(completion_tokens, (agent ->> 'completion')::integer),
         'default_completion', token_mgmt._setting('default_completion_tokens')::integer,
-        'max_prompt', max_prompt_tokens, 'safety', 0,
+        'max_prompt', max_prompt_tokens, 'safety', coalesce((agent ->> 'safety')::integer, 0),
         'on_overflow', coalesce(on_overflow, 'fit'), 'strategy', coalesce(strategy, 'recent'),
-        'min_completion', min_completion_tokens, 'options', coalesce(options, '{}'));
+        'min_completion', min_completion_tokens,
+        'budgets', (agent -> 'sections') || jsonb_build_object(
+            'precedence', agent -> 'precedence', 'history_grows', agent -> 'history_grows',
+            'refuse_system', agent ->> 'system_over' = 'refuse'),
+        'options', coalesce(options, '{}'));
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._fit_settings(
-    token_mgmt.model, integer, integer, text, text, integer, jsonb
-) IS 'All that fitting depends on beside messages and tools, for the core and for replays';
+    token_mgmt.model, integer, integer, text, text, integer, jsonb, jsonb
+) IS
+    'All that fitting depends on beside messages and tools, for the core and for replays; agent is '
+    'what _agent_settings() says, or NULL';
+
+CREATE FUNCTION token_mgmt._denied_tokens(answer jsonb, on_overflow text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE
+        WHEN answer ->> 'cause' IN ('user_input', 'system_section')
+            THEN (answer ->> 'limit')::bigint + (answer ->> 'excess')::bigint
+        WHEN coalesce(on_overflow, 'fit') = 'fit' THEN (answer ->> 'needed_tokens')::bigint
+        ELSE (answer ->> 'prompt_tokens')::bigint END
+$$;
+COMMENT ON FUNCTION token_mgmt._denied_tokens(jsonb, text) IS
+    'The tokens that a denial of the fitting core speaks of: of the section that is too large, '
+    'else the fewest that fitting can reach, else those of the prompt';
 
 -- Nobody asked for the default completion: it gives way before a request is denied.
 CREATE FUNCTION token_mgmt._fit_by(
@@ -186,6 +237,38 @@ COMMENT ON FUNCTION token_mgmt._fit_by(jsonb, jsonb, jsonb, boolean) IS
     'The fitting core''s answer as JSON (see crates/token_core for its keys), and the settings '
     'that it was reached with; is_default says that the caller named no completion';
 
+CREATE FUNCTION token_mgmt._fit_answer(
+    messages jsonb, model text, completion_tokens integer, max_prompt_tokens integer, tools jsonb,
+    agent text, strategy text, on_overflow text, options jsonb,
+    OUT m token_mgmt.model, OUT answer jsonb
+)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    profile jsonb;
+BEGIN
+    IF messages IS NULL THEN
+        PERFORM token_mgmt._raise('22004', 'messages must not be null', NULL,
+            'Pass a JSON array of chat messages.');
+    END IF;
+    PERFORM token_mgmt._check_count('completion_tokens', completion_tokens),
+        token_mgmt._check_count('max_prompt_tokens', max_prompt_tokens),
+        token_mgmt._check_object('options', options, NULL);
+    profile := token_mgmt._agent_settings(agent, NULL);
+    m := token_mgmt._limited(token_mgmt._resolve_model(model), profile);
+    SELECT f.answer INTO answer
+    FROM token_mgmt._fit_by(messages, tools, token_mgmt._fit_settings(m, completion_tokens,
+        max_prompt_tokens, strategy, on_overflow, NULL, options, profile),
+        completion_tokens IS NULL) f;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._fit_answer(
+    jsonb, text, integer, integer, jsonb, text, text, text, jsonb
+) IS
+    'The fitting core''s answer to the arguments of fit_messages(), and the model within the '
+    'agent''s limits. Errors: as there, but no TM006';
+
 CREATE FUNCTION @extschema@.try_fit_messages(
     messages jsonb, model text, completion_tokens integer DEFAULT NULL,
     max_prompt_tokens integer DEFAULT NULL, tools jsonb DEFAULT NULL, agent text DEFAULT NULL,
@@ -195,31 +278,26 @@ CREATE FUNCTION @extschema@.try_fit_messages(
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    m token_mgmt.model;
+    fit record;
     answer jsonb;
+    cause text;
     result token_mgmt.fitted;
 BEGIN
-    IF messages IS NULL THEN
-        PERFORM token_mgmt._raise('22004', 'messages must not be null', NULL,
-            'Pass a JSON array of chat messages.');
-    END IF;
-    PERFORM token_mgmt._check_count('completion_tokens', completion_tokens),
-        token_mgmt._check_count('max_prompt_tokens', max_prompt_tokens),
-        token_mgmt._check_object('options', options, NULL);
-    m := token_mgmt._resolve_model(model);
-    SELECT f.answer INTO answer
-    FROM token_mgmt._fit_by(messages, tools, token_mgmt._fit_settings(m, completion_tokens,
-        max_prompt_tokens, strategy, on_overflow, NULL, options), completion_tokens IS NULL) f;
+    SELECT f.* INTO fit
+    FROM token_mgmt._fit_answer(messages, model, completion_tokens, max_prompt_tokens, tools, agent,
+        strategy, on_overflow, options) f;
+    answer := fit.answer;
     result := jsonb_populate_record(NULL::token_mgmt.fitted, answer);
     IF result.status = 'denied' THEN
         result.sqlstate := 'TM006';
+        cause := answer ->> 'cause';
         SELECT a.reason, a.advice INTO result.reason, result.advice
-        FROM token_mgmt._window_advice(m, answer ->> 'cause',
-            (answer ->> CASE coalesce(on_overflow, 'fit') WHEN 'fit' THEN 'needed_tokens'
-                ELSE 'prompt_tokens' END)
-                ::bigint,
+        FROM token_mgmt._window_advice(fit.m, cause,
+            token_mgmt._denied_tokens(answer, on_overflow),
             (answer ->> 'completion_tokens')::bigint, (answer ->> 'max_completion_tokens')::bigint,
-            max_prompt_tokens, coalesce(on_overflow, 'fit') = 'fit') a;
+            CASE WHEN cause IN ('user_input', 'system_section') THEN (answer ->> 'limit')::bigint
+                ELSE max_prompt_tokens END,
+            coalesce(on_overflow, 'fit') = 'fit') a;
     END IF;
     RETURN result;
 END
@@ -253,6 +331,77 @@ $$;
 COMMENT ON FUNCTION @extschema@.fit_messages(
     jsonb, text, integer, integer, jsonb, text, text, text, jsonb
 ) IS
-    'Makes OpenAI chat messages fit the model''s context window beside completion_tokens (NULL: '
-    'the default is kept back). on_overflow: fit drops and cuts the oldest, reduce lowers the '
-    'completion, refuse raises. Errors: TM006, 22004, 22023, 22P02, 42704';
+    'Makes a conversation (OpenAI messages, Anthropic {system, messages}, or input items of the '
+    'Responses API; the same shape comes back) fit the model''s context window beside '
+    'completion_tokens (NULL: the default is kept back). agent: a profile with budgets of '
+    'sections. strategy: recent, middle_out, importance or summary. on_overflow: fit drops what '
+    'ranks last, reduce lowers the completion, refuse raises. Errors: TM006, 22004, 22023, 22P02, '
+    '42704';
+
+CREATE TYPE token_mgmt.fit_section AS (
+    section text,
+    budget integer,
+    used integer,
+    kept integer,
+    dropped integer
+);
+COMMENT ON TYPE token_mgmt.fit_section IS
+    'A section of a prompt: its budget (tokens; NULL: none of its own), the tokens that it uses '
+    'once fitted, framing included, and how many messages stay and go';
+
+CREATE FUNCTION @extschema@.explain_fit(
+    messages jsonb, model text, completion_tokens integer DEFAULT NULL,
+    max_prompt_tokens integer DEFAULT NULL, tools jsonb DEFAULT NULL, agent text DEFAULT NULL,
+    strategy text DEFAULT 'recent', on_overflow text DEFAULT 'fit', options jsonb DEFAULT '{}'
+) RETURNS SETOF token_mgmt.fit_section
+    LANGUAGE plpgsql STABLE PARALLEL SAFE ROWS 6
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN QUERY
+    SELECT s.*
+    FROM token_mgmt._fit_answer(messages, model, completion_tokens, max_prompt_tokens, tools,
+            agent, strategy, on_overflow, options) f,
+        LATERAL jsonb_populate_recordset(NULL::token_mgmt.fit_section, f.answer -> 'sections') s;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.explain_fit(
+    jsonb, text, integer, integer, jsonb, text, text, text, jsonb
+) IS
+    'What fit_messages() with these arguments makes of each section, without the messages. Where '
+    'it would be refused, what is there before anything goes. Errors: 22004, 22023, 22P02, 42704';
+
+CREATE FUNCTION token_mgmt._check_messages(messages text, provider text) RETURNS text
+    LANGUAGE c IMMUTABLE PARALLEL SAFE COST 1000
+    AS 'MODULE_PATHNAME', '_check_messages_wrapper';
+COMMENT ON FUNCTION token_mgmt._check_messages(text, text) IS
+    'JSON of the problems of messages (a JSON text); not STRICT: provider may be NULL';
+
+CREATE TYPE token_mgmt.message_problem AS (
+    index integer,
+    kind text,
+    found text
+);
+COMMENT ON TYPE token_mgmt.message_problem IS
+    'What a provider would refuse. index counts messages from 0 and is NULL for Anthropic''s '
+    'system; kind is shape (of the message alone) or pairing (of calls and their results)';
+
+CREATE FUNCTION @extschema@.check_messages(messages jsonb, provider text DEFAULT NULL)
+    RETURNS SETOF token_mgmt.message_problem
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE ROWS 1
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF messages IS NULL THEN
+        PERFORM token_mgmt._raise('22004', 'messages must not be null', NULL,
+            'Pass a JSON array of chat messages.');
+    END IF;
+    RETURN QUERY
+    SELECT p.* FROM jsonb_populate_recordset(NULL::token_mgmt.message_problem,
+        token_mgmt._check_messages(messages::text, provider)::jsonb) p;
+END
+$$;
+COMMENT ON FUNCTION @extschema@.check_messages(jsonb, text) IS
+    'What the API of a provider (openai, anthropic or responses; NULL: the one whose shape the '
+    'messages have) would refuse in them; no row if it would take them. Errors: 22004, 22023 '
+    'unknown provider, 22P02 no messages at all';

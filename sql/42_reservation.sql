@@ -20,7 +20,8 @@ CREATE TYPE token_mgmt._request AS (
     messages jsonb,
     tools jsonb,
     max_prompt_tokens integer,
-    strategy text
+    strategy text,
+    session_upto bigint
 );
 COMMENT ON TYPE token_mgmt._request IS
     'The arguments of reserve_tokens and prepare_request under their own names; NULL is the '
@@ -130,6 +131,9 @@ CREATE INDEX reservation_id_idx ON token_mgmt.reservation (reservation_id);
 CREATE INDEX reservation_held_idx ON token_mgmt.reservation (expires_at) WHERE state = 'held';
 -- Serves the removal of what is past its retention.
 CREATE INDEX reservation_ended_idx ON token_mgmt.reservation (ended_at) WHERE ended_at IS NOT NULL;
+-- Serves budgets that follow what a session's calls of an agent used lately.
+CREATE INDEX reservation_session_idx ON token_mgmt.reservation (tenant, session_id, reserved_at)
+    WHERE state = 'settled' AND session_id IS NOT NULL AND agent IS NOT NULL;
 -- Serves the question which closed periods a late settlement can still touch.
 CREATE INDEX reservation_expired_idx ON token_mgmt.reservation (ended_at) WHERE state = 'expired';
 

@@ -100,7 +100,7 @@ AS $$
 BEGIN
     RETURN token_mgmt._reserve((user_id, prompt_tokens, completion_tokens, model, priority, api_key,
         team, session_id, agent, endpoint, request_id, min_completion_tokens, on_overflow, ttl,
-        max_wait, metadata, tenant, options, NULL, NULL, NULL, NULL)::token_mgmt._request);
+        max_wait, metadata, tenant, options, NULL, NULL, NULL, NULL, NULL)::token_mgmt._request);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.try_reserve_tokens(
@@ -126,7 +126,7 @@ DECLARE
 BEGIN
     g := token_mgmt._reserve((user_id, prompt_tokens, completion_tokens, model, priority, api_key,
         team, session_id, agent, endpoint, request_id, min_completion_tokens, on_overflow, ttl,
-        max_wait, metadata, tenant, options, NULL, NULL, NULL, NULL)::token_mgmt._request);
+        max_wait, metadata, tenant, options, NULL, NULL, NULL, NULL, NULL)::token_mgmt._request);
     IF g.status = 'denied' THEN
         PERFORM token_mgmt._raise_denial(g.sqlstate, g.reason, g.advice);
     END IF;

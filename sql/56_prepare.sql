@@ -81,7 +81,7 @@ COMMENT ON FUNCTION token_mgmt._prepared(token_mgmt.reservation_grant, jsonb) IS
 -- One fit within what the quotas have left, and the attempt to hold it. What is free is read before
 -- the fit and decided after it.
 CREATE FUNCTION token_mgmt._fit_and_hold(
-    r token_mgmt._request, m token_mgmt.model, hash bytea,
+    r token_mgmt._request, m token_mgmt.model, profile jsonb, hash bytea,
     OUT g token_mgmt.reservation_grant, OUT answer jsonb, OUT prepared jsonb
 )
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -115,7 +115,7 @@ BEGIN
         END IF;
         SELECT f.answer, f.settings INTO answer, settings
         FROM token_mgmt._fit_by(r.messages, r.tools, token_mgmt._fit_settings(m, completion, budget,
-            r.strategy, r.on_overflow, r.min_completion_tokens, r.options), is_default) f;
+            r.strategy, r.on_overflow, r.min_completion_tokens, r.options, profile), is_default) f;
         -- Where messages cannot shrink to what a quota has left, the completion gives way.
         EXIT WHEN answer ->> 'status' <> 'denied' OR answer ->> 'cause' <> 'max_prompt'
             OR budget IS NOT DISTINCT FROM r.max_prompt_tokens OR completion <= least_completion;
@@ -123,14 +123,15 @@ BEGIN
     END LOOP;
 
     IF answer ->> 'status' = 'denied' THEN
-        h.prompt_tokens := answer ->> CASE r.on_overflow WHEN 'fit' THEN 'needed_tokens'
-            ELSE 'prompt_tokens' END;
+        h.prompt_tokens := token_mgmt._denied_tokens(answer, r.on_overflow);
         IF answer ->> 'cause' = 'max_prompt' AND budget IS DISTINCT FROM r.max_prompt_tokens THEN
             g := token_mgmt._quota_denial(h, wanted, asked, at);
         ELSE
             g := token_mgmt._window_denial(m, answer ->> 'cause', h.prompt_tokens,
                 (answer ->> 'completion_tokens')::bigint,
-                (answer ->> 'max_completion_tokens')::bigint, r.max_prompt_tokens,
+                (answer ->> 'max_completion_tokens')::bigint,
+                CASE WHEN answer ->> 'cause' IN ('user_input', 'system_section')
+                    THEN (answer ->> 'limit')::bigint ELSE r.max_prompt_tokens END,
                 r.on_overflow = 'fit');
         END IF;
         RETURN;
@@ -140,15 +141,110 @@ BEGIN
         THEN least(asked, (answer ->> 'completion_tokens')::integer)
         ELSE least(asked, cap - h.prompt_tokens,
             token_mgmt._completion_limit(m, h.prompt_tokens)) END;
-    prepared := (answer - 'messages') || jsonb_build_object('settings', settings);
+    prepared := (answer - 'messages') || jsonb_build_object('settings', settings)
+        || CASE WHEN r.session_upto IS NULL THEN '{}'
+            ELSE jsonb_build_object('session_upto', r.session_upto) END;
     g := token_mgmt._hold(h, m, hash, prepared,
         CASE WHEN is_default THEN h.completion_tokens ELSE asked END);
 END
 $$;
-COMMENT ON FUNCTION token_mgmt._fit_and_hold(token_mgmt._request, token_mgmt.model, bytea) IS
+COMMENT ON FUNCTION token_mgmt._fit_and_hold(
+    token_mgmt._request, token_mgmt.model, jsonb, bytea
+) IS
     'The grant or denial (g), the fitting core''s answer, and what of it is kept with the hold';
-REVOKE ALL ON FUNCTION token_mgmt._fit_and_hold(token_mgmt._request, token_mgmt.model, bytea)
+REVOKE ALL ON FUNCTION token_mgmt._fit_and_hold(
+    token_mgmt._request, token_mgmt.model, jsonb, bytea
+)
     FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._followed(
+    profile jsonb, tenant text, session_id text, agent text
+) RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    used integer;
+    spare integer;
+BEGIN
+    -- Three are a habit, and a quarter more is room for it to change.
+    SELECT ceil(1.25 * max(u.completion_tokens)) INTO used
+    FROM (
+        SELECT (r.entry).completion_tokens FROM token_mgmt.reservation r
+        WHERE r.tenant = _followed.tenant AND r.session_id = _followed.session_id
+            AND r.agent = _followed.agent AND r.state = 'settled'
+        ORDER BY r.reserved_at DESC
+        LIMIT 8
+    ) u
+    HAVING count(*) >= 3;
+    spare := (profile ->> 'completion')::integer - greatest(used, 256);
+    IF spare > 0 THEN
+        profile := profile || jsonb_build_object(
+            'completion', (profile ->> 'completion')::integer - spare);
+        IF profile -> 'sections' ->> 'history' IS NOT NULL THEN
+            profile := jsonb_set(profile, '{sections,history}',
+                to_jsonb((profile -> 'sections' ->> 'history')::integer + spare));
+        END IF;
+    END IF;
+    RETURN profile;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._followed(jsonb, text, text, text) IS
+    'A profile whose completion is what the session''s last eight settled calls of this agent '
+    'needed at most, and a quarter more (at least 256, once there are three); the history has the rest';
+REVOKE ALL ON FUNCTION token_mgmt._followed(jsonb, text, text, text) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._agent_profile(r token_mgmt._request) RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    profile jsonb;
+    follows boolean;
+BEGIN
+    -- An agent without a profile is a name for quotas and reports.
+    SELECT a.follow_usage INTO follows FROM token_mgmt.agent a
+    WHERE a.agent = r.agent AND a.tenant IN (r.tenant, '*')
+    ORDER BY a.tenant = '*'
+    LIMIT 1;
+    IF NOT FOUND THEN
+        RETURN NULL;
+    END IF;
+    profile := token_mgmt._agent_settings(r.agent, r.tenant);
+    IF follows AND r.session_id IS NOT NULL THEN
+        profile := token_mgmt._followed(profile, r.tenant, r.session_id, r.agent);
+    END IF;
+    RETURN profile;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._agent_profile(token_mgmt._request) IS
+    'What _agent_settings() says of the request''s agent, following the session''s use where the '
+    'agent asks for it; NULL without a profile';
+REVOKE ALL ON FUNCTION token_mgmt._agent_profile(token_mgmt._request) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._messages_of(r token_mgmt._request, earlier jsonb)
+    RETURNS token_mgmt._request
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    s token_mgmt.session := token_mgmt._session(r.session_id, r.tenant);
+BEGIN
+    s.message_count := coalesce((earlier ->> 'session_upto')::bigint, s.message_count);
+    r.messages := (token_mgmt._history_of(s, r.model, NULL)).messages;
+    r.session_upto := s.message_count;
+    IF r.messages = '[]' THEN
+        PERFORM token_mgmt._raise('22023', 'session has no messages to send',
+            format('Session "%s" has none that fit.', r.session_id),
+            'Add the user''s message with add_message() first.');
+    END IF;
+    RETURN r;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._messages_of(token_mgmt._request, jsonb) IS
+    'The request with its session''s messages; those that an earlier request of the same id had, '
+    'if its prepared is given';
+REVOKE ALL ON FUNCTION token_mgmt._messages_of(token_mgmt._request, jsonb) FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt._prepare(r token_mgmt._request) RETURNS token_mgmt.prepared
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -156,6 +252,7 @@ CREATE FUNCTION token_mgmt._prepare(r token_mgmt._request) RETURNS token_mgmt.pr
 AS $$
 DECLARE
     m token_mgmt.model;
+    profile jsonb;
     hash bytea;
     earlier token_mgmt.reservation;
     g token_mgmt.reservation_grant;
@@ -164,11 +261,14 @@ DECLARE
     attempt integer := 0;
     started_at timestamptz := clock_timestamp();
     left_over interval;
+    from_session boolean := r.messages IS NULL AND r.session_id IS NOT NULL;
     missing text := CASE WHEN r.model IS NULL THEN 'model'
-        WHEN r.messages IS NULL THEN 'messages' END;
+        WHEN r.messages IS NULL AND r.session_id IS NULL THEN 'messages' END;
 BEGIN
     IF missing IS NOT NULL THEN
-        PERFORM token_mgmt._raise('22004', missing || ' must not be null', NULL, NULL);
+        PERFORM token_mgmt._raise('22004', missing || ' must not be null', NULL,
+            CASE missing WHEN 'messages' THEN 'Pass messages, or the session_id of a session that '
+                'add_message() has filled.' END);
     END IF;
     IF r.request_id IS NOT NULL THEN
         hash := token_mgmt._request_hash(r);
@@ -176,20 +276,27 @@ BEGIN
     r.on_overflow := coalesce(r.on_overflow, 'fit');
     PERFORM token_mgmt._check_object('options', r.options, NULL);
     r := token_mgmt._check_request(r);
-    m := token_mgmt._resolve_model(r.model);
+    profile := token_mgmt._agent_profile(r);
+    m := token_mgmt._limited(token_mgmt._resolve_model(r.model), profile);
     r.model := m.provider || '/' || m.model;
     IF r.request_id IS NOT NULL THEN
         earlier := token_mgmt._replayed(r.tenant, r.user_id, r.request_id, hash);
         IF earlier.reservation_id IS NOT NULL THEN
+            IF from_session THEN
+                r := token_mgmt._messages_of(r, earlier.prepared);
+            END IF;
             -- Fitted anew by the stored settings: the same messages, whatever the model is by now.
             RETURN token_mgmt._prepared(token_mgmt._grant_of(earlier), token_mgmt._fit(
                 r.messages::text, r.tools::text, (earlier.prepared -> 'settings')::text)::jsonb);
         END IF;
     END IF;
 
+    IF from_session THEN
+        r := token_mgmt._messages_of(r, NULL);
+    END IF;
     LOOP
         attempt := attempt + 1;
-        SELECT f.* INTO fitted FROM token_mgmt._fit_and_hold(r, m, hash) f;
+        SELECT f.* INTO fitted FROM token_mgmt._fit_and_hold(r, m, profile, hash) f;
         g := fitted.g;
         answer := fitted.answer;
         EXIT WHEN g.status <> 'denied' OR g.sqlstate <> 'TM001';
@@ -206,6 +313,9 @@ BEGIN
         SELECT s.* INTO earlier FROM token_mgmt.reservation s
         WHERE s.tenant = r.tenant AND s.reservation_id = g.reservation_id;
         IF earlier.prepared IS DISTINCT FROM fitted.prepared THEN
+            IF from_session THEN
+                r := token_mgmt._messages_of(r, earlier.prepared);
+            END IF;
             answer := token_mgmt._fit(r.messages::text, r.tools::text,
                 (earlier.prepared -> 'settings')::text);
         END IF;
@@ -233,8 +343,8 @@ AS $$
 BEGIN
     RETURN token_mgmt._prepare((user_id, NULL, completion_tokens, model, priority, api_key,
         team, session_id, agent, endpoint, request_id, min_completion_tokens, on_overflow, ttl,
-        max_wait, metadata, tenant, options, messages, tools, max_prompt_tokens, strategy
-        )::token_mgmt._request);
+        max_wait, metadata, tenant, options, messages, tools, max_prompt_tokens, strategy,
+        NULL)::token_mgmt._request);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.try_prepare_request(
@@ -262,8 +372,8 @@ DECLARE
 BEGIN
     p := token_mgmt._prepare((user_id, NULL, completion_tokens, model, priority, api_key,
         team, session_id, agent, endpoint, request_id, min_completion_tokens, on_overflow, ttl,
-        max_wait, metadata, tenant, options, messages, tools, max_prompt_tokens, strategy
-        )::token_mgmt._request);
+        max_wait, metadata, tenant, options, messages, tools, max_prompt_tokens, strategy,
+        NULL)::token_mgmt._request);
     IF p.status = 'denied' THEN
         PERFORM token_mgmt._raise_denial(p.sqlstate, p.reason, p.advice);
     END IF;

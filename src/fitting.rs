@@ -3,7 +3,7 @@
 
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
-use token_core::{chat, fit};
+use token_core::{chat, check, fit};
 
 use crate::error::from_core;
 use crate::text::{StoredText, content, from_utf8, to_utf8};
@@ -33,5 +33,18 @@ fn _fit(
     };
     let tools = tools.map(content).transpose()?;
     let answer = fit::fit_json(content(messages)?, tools, to_utf8(request)?);
+    from_utf8(&answer.map_err(from_core)?).map(Some)
+}
+
+#[pg_extern(sql = false)]
+fn _check_messages(
+    messages: Option<StoredText<'_>>,
+    provider: Option<StoredText<'_>>,
+) -> Result<Option<Vec<u8>>, ErrorReport> {
+    let Some(messages) = messages else {
+        return Ok(None);
+    };
+    let provider = provider.map(to_utf8).transpose()?;
+    let answer = check::check_json(content(messages)?, provider);
     from_utf8(&answer.map_err(from_core)?).map(Some)
 }

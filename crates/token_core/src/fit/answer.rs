@@ -93,7 +93,7 @@ pub struct Insert {
 
 /// A request that does not fit: `prompt` as counted, `least` the smallest prompt that fitting
 /// could reach, `room` the largest completion that would fit.
-pub fn denied(denial: &Denial, prompt: u64, least: u64, room: u64) -> Value {
+pub fn denied(denial: &Denial, prompt: u64, least: u64, room: u64, lines: Vec<Line>) -> Value {
     json!({
         "status": "denied",
         "cause": denial.cause.name(),
@@ -103,6 +103,7 @@ pub fn denied(denial: &Denial, prompt: u64, least: u64, room: u64) -> Value {
         "limit": denial.limit,
         "excess": denial.excess,
         "max_completion_tokens": room,
+        "sections": lines.into_iter().map(Line::into_json).collect::<Vec<_>>(),
     })
 }
 

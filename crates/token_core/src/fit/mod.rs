@@ -251,7 +251,8 @@ impl Work {
     ) -> Value {
         let least = self.plan(counter, request, parts, 0).reached;
         let room = request.window.room_beside(reached);
-        answer::denied(denial, prompt, least, room)
+        let lines = self.lines(request, &parts.ranking.last_user);
+        answer::denied(denial, prompt, least, room, lines)
     }
 
     /// Drops and cuts what the plan drops and cuts, counts what was cut again, and says what
