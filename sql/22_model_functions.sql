@@ -206,10 +206,9 @@ $$;
 COMMENT ON FUNCTION token_mgmt._model_name(token_mgmt.model) IS
     'The shortest name that means this model: its own, or provider/name where that means another';
 
-CREATE FUNCTION token_mgmt._cheapest_model_that_fits(
-    prompt bigint, completion bigint, prefer_provider text
-) RETURNS text
-    LANGUAGE sql STABLE PARALLEL SAFE
+CREATE FUNCTION token_mgmt._models_that_fit(prompt bigint, completion bigint)
+    RETURNS TABLE (m token_mgmt.model, cost numeric)
+    LANGUAGE sql STABLE PARALLEL SAFE ROWS 200
     SET search_path = pg_catalog, pg_temp
 AS $$
     WITH fitting AS (
@@ -225,10 +224,23 @@ AS $$
                 SELECT FROM token_mgmt.model o
                 WHERE o.provider = m.provider AND o.model = m.model AND NOT o.is_builtin))
     )
-    SELECT token_mgmt._model_name(f.m)
+    SELECT f.m, f.cost
     FROM fitting f
     -- Shipped models for which nothing is charged are trials and previews, no way out to name.
     WHERE f.cost > 0 OR f.cost = 0 AND NOT (f.m).is_builtin
+$$;
+COMMENT ON FUNCTION token_mgmt._models_that_fit(bigint, bigint) IS
+    'The chat models that take so many prompt and completion tokens (NULL is 0), are priced and '
+    'not deprecated, and what that costs, in no order';
+
+CREATE FUNCTION token_mgmt._cheapest_model_that_fits(
+    prompt bigint, completion bigint, prefer_provider text
+) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT token_mgmt._model_name(f.m)
+    FROM token_mgmt._models_that_fit(prompt, completion) f
     ORDER BY (f.m).provider IS NOT DISTINCT FROM prefer_provider DESC, f.cost,
         length((f.m).model), (f.m).model, (f.m).provider
     LIMIT 1

@@ -8,6 +8,7 @@ mod counting;
 mod cutting;
 mod error;
 mod fitting;
+mod parsing;
 mod settings;
 mod text;
 mod worker;

@@ -14,4 +14,5 @@ pub mod interrupt;
 pub mod relevance;
 pub mod summary;
 mod terms;
+pub mod parse;
 pub mod window;

@@ -1,0 +1,93 @@
+//! JSON text that PostgreSQL's jsonb refuses: `\u0000`, and halves of surrogate pairs alone. Agents
+//! and tools write both (a binary file read as text, a string cut between two halves).
+
+use crate::interrupt;
+use memchr::memchr;
+use std::borrow::Cow;
+
+/// What takes the place of an escape: it is as long, so that a database whose encoding has no
+/// U+FFFD refuses it itself.
+const REPLACEMENT: &str = "\\ufffd";
+
+/// A text and how many of its escapes were replaced; borrowed if there were none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Repaired<'a> {
+    pub text: Cow<'a, str>,
+    pub replaced: usize,
+}
+
+/// Replaces each `\u0000`, and each `\ud800` to `\udfff` that is not half of a pair, by `\ufffd`.
+/// All else stays byte for byte: pairs, an escaped backslash before a `u`, what is no JSON at all.
+pub fn repair_escapes(json: &str) -> Repaired<'_> {
+    let mut text = String::new();
+    let (mut copied, mut replaced) = (0, 0);
+    let mut checked = 0;
+    let mut position = 0;
+    while let Some(found) = memchr(b'\\', &json.as_bytes()[position..]) {
+        let start = position + found;
+        position = match escape(json, start) {
+            Escape::Whole(end) => end,
+            Escape::Broken => {
+                if text.is_empty() {
+                    text.reserve_exact(json.len());
+                }
+                text.push_str(&json[copied..start]);
+                text.push_str(REPLACEMENT);
+                copied = start + REPLACEMENT.len();
+                replaced += 1;
+                copied
+            }
+        };
+        if position - checked >= interrupt::INTERVAL_BYTES {
+            checked = position;
+            interrupt::check();
+        }
+    }
+    if replaced == 0 {
+        return Repaired {
+            text: Cow::Borrowed(json),
+            replaced,
+        };
+    }
+    text.push_str(&json[copied..]);
+    Repaired {
+        text: Cow::Owned(text),
+        replaced,
+    }
+}
+
+enum Escape {
+    /// One to keep, with where the next may start.
+    Whole(usize),
+    /// Six bytes to replace.
+    Broken,
+}
+
+/// What the backslash at `start` begins.
+fn escape(json: &str, start: usize) -> Escape {
+    let bytes = json.as_bytes();
+    match unit(bytes, start) {
+        Some(0 | 0xdc00..=0xdfff) => Escape::Broken,
+        Some(0xd800..=0xdbff) => match unit(bytes, start + 6) {
+            Some(0xdc00..=0xdfff) => Escape::Whole(start + 12),
+            _ => Escape::Broken,
+        },
+        Some(_) => Escape::Whole(start + 6),
+        // The byte behind the backslash belongs to it, and may be a backslash.
+        None => Escape::Whole((start + 2).min(bytes.len())),
+    }
+}
+
+/// The number of a `\uXXXX` that starts here.
+fn unit(bytes: &[u8], start: usize) -> Option<u32> {
+    let [b'\\', b'u', digits @ ..] = bytes.get(start..start + 6)? else {
+        return None;
+    };
+    digits.iter().try_fold(0, |number, digit| {
+        Some(number << 4 | char::from(*digit).to_digit(16)?)
+    })
+}
+
+#[cfg(test)]
+#[path = "parse_tests.rs"]
+mod tests;
