@@ -20,9 +20,10 @@ fn _repair_escapes(text: StoredText<'_>) -> Result<Vec<u8>, ErrorReport> {
 }
 
 fn warn(replaced: usize) {
+    let plural = if replaced == 1 { "" } else { "s" };
     ErrorReport::new(
         PgSqlErrorCode::ERRCODE_WARNING,
-        format!("replaced {replaced} escapes that jsonb cannot hold"),
+        format!("replaced {replaced} escape{plural} that jsonb cannot hold"),
         "token_mgmt",
     )
     .set_detail("Each \\u0000 and each half of a surrogate pair alone became U+FFFD.")

@@ -5,8 +5,8 @@ CREATE FUNCTION png(width int, height int) RETURNS text LANGUAGE sql AS $$
         || decode(lpad(to_hex(width), 8, '0') || lpad(to_hex(height), 8, '0'), 'hex')
         || '\x0806000000', 'base64'), E'\n', '')
 $$;
-CREATE FUNCTION images(model text, part jsonb) RETURNS TABLE (images bigint, range bigint, method text)
-LANGUAGE sql AS $$
+CREATE FUNCTION images(model text, part jsonb) RETURNS TABLE (images bigint, range bigint,
+    method text) LANGUAGE sql AS $$
     SELECT c.images, c.high - c.low, c.method
     FROM count_messages(model, jsonb_build_array(
         jsonb_build_object('role', 'user', 'content', jsonb_build_array(part)))) c
@@ -35,7 +35,7 @@ FROM unnest('{gpt-4o,gpt-4o-mini,gpt-4.1-mini,gpt-4.1-nano,o1,o4-mini,computer-u
     images(model, part('https://example.org/a.png', 'high')) remote
 ORDER BY i;
 -- The same image in every shape, and images without a size.
-SELECT * FROM (VALUES
+SELECT shape, i.* FROM (VALUES
     (1, part('data:image/png;base64,' || png(1024, 1024), 'high')),
     (2, jsonb_build_object('type', 'image_url', 'image_url',
         'DATA:image/png;name=a.png;BASE64,' || png(1024, 1024))),
@@ -49,7 +49,7 @@ SELECT * FROM (VALUES
     (7, '{"type": "input_image", "file_id": "file-1"}'),
     (8, '{"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}'),
     (9, part('data:image/png;base64,' || png(0, 5), 'high'))
-) s (shape, part), images('gpt-4o', part);
+) s (shape, part), images('gpt-4o', part) i;
 SELECT i.* FROM images('claude-opus-4-7', jsonb_build_object('type', 'image', 'source',
     jsonb_build_object('type', 'base64', 'data', png(1920, 1080)))) i;
 -- Fitting keeps to the same number.

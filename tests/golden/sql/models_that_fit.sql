@@ -12,8 +12,8 @@ SELECT count(*) > 50 AS many,
     bool_and(coalesce(cost >= before, true)) AS ordered
 FROM (SELECT *, lag(cost) OVER () AS before FROM models_that_fit(120000, 100000)) f;
 -- gpt-5 takes 272,000 tokens of its 400,000 as a prompt.
-SELECT n AS prompt, count(*) AS fits FROM unnest('{272000,272001}'::int[]) n, models_that_fit(n, 128000)
-WHERE provider = 'openai' AND model = 'gpt-5' GROUP BY n;
+SELECT n AS prompt, count(*) FILTER (WHERE f.model = 'gpt-5') AS fits
+FROM unnest('{272000,272001}'::int[]) n, models_that_fit(n, 128000) f GROUP BY n ORDER BY n;
 -- One's own model takes the place of a shipped one, and may be free; deprecated ones are out.
 BEGIN;
 SELECT FROM token_mgmt.register_model('gpt-4o', 'o200k_base', 64000, 16384, provider => 'openai',

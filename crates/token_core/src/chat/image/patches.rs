@@ -17,7 +17,8 @@ pub struct Patches {
     /// The multiplier in hundredths, and the least that it may be where sources disagree.
     pub multiplier: u64,
     pub low_multiplier: u64,
-    pub is_confirmed: bool,
+    /// Up to how many patches before scaling the rule is confirmed.
+    pub confirmed_up_to: u64,
 }
 
 /// Most patches by detail; an image of more is scaled down. A model without original detail takes
@@ -55,7 +56,8 @@ impl Patches {
         ImageCount {
             tokens,
             low,
-            is_certain: self.is_confirmed && size.is_some() && low == tokens,
+            is_certain: low == tokens
+                && size.is_some_and(|size| patches(size) <= self.confirmed_up_to),
         }
     }
 
@@ -76,13 +78,16 @@ fn times(patches: u64, hundredths: u64) -> u64 {
     (patches * hundredths).div_ceil(100)
 }
 
+fn patches(size: Size) -> u64 {
+    size.width.div_ceil(PATCH) * size.height.div_ceil(PATCH)
+}
+
 /// Patches of 32 × 32 pixels after scaling to at most `cap`: by √(32² · cap / (w · h)), then a
 /// little more, so that one side is a whole number of patches. The formula has no answer for a side
 /// that would be left with less than one patch: that counts as the cap.
 pub fn openai(size: Size, cap: u64) -> u64 {
-    let patches = size.width.div_ceil(PATCH) * size.height.div_ceil(PATCH);
-    if patches <= cap {
-        return patches;
+    if patches(size) <= cap {
+        return patches(size);
     }
     let (width, height) = (
         size.width as f64 / PATCH as f64,

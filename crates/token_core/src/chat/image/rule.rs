@@ -47,7 +47,8 @@ pub enum ImageRule {
     /// gpt-5.4: as gpt-5.2, but at most 2500 patches, 10,000 in original detail (copies).
     #[serde(rename = "openai_patches_5_4")]
     OpenaiPatches54,
-    /// gpt-5.5: × 1.2 (table, 8 of 8 sizes), at most 2500 patches in high detail, else 10,000.
+    /// gpt-5.5: × 1.2 (table, 8 of 8 sizes), at most 2500 patches in high detail, else 10,000
+    /// (copies).
     #[serde(rename = "openai_patches_5_5")]
     OpenaiPatches55,
     /// gpt-5.6 and gpt-6: × 1.2 (table, 9 of 9 sizes). They scale nothing down, and refuse an image
@@ -114,16 +115,16 @@ impl ImageRule {
     }
 
     fn patches(self) -> Option<Patches> {
-        let ([high, auto, original], low_multiplier, multiplier) = match self {
-            Self::OpenaiPatches41Mini => ([1536; 3], 162, 162),
-            Self::OpenaiPatches41Nano => ([1536; 3], 246, 246),
-            Self::OpenaiPatchesO4Mini => ([1536; 3], 172, 172),
-            Self::OpenaiPatches5Mini => ([1536; 3], 120, 162),
-            Self::OpenaiPatches5Nano => ([1536; 3], 150, 246),
-            Self::OpenaiPatches52 => ([1536; 3], 100, 120),
-            Self::OpenaiPatches54 => ([2500, 2500, 10_000], 100, 120),
-            Self::OpenaiPatches55 => ([2500, 10_000, 10_000], 120, 120),
-            Self::OpenaiPatches6 => ([30_000; 3], 120, 120),
+        let ([high, auto, original], low_multiplier, multiplier, confirmed_up_to) = match self {
+            Self::OpenaiPatches41Mini => ([1536; 3], 162, 162, u64::MAX),
+            Self::OpenaiPatches41Nano => ([1536; 3], 246, 246, u64::MAX),
+            Self::OpenaiPatchesO4Mini => ([1536; 3], 172, 172, u64::MAX),
+            Self::OpenaiPatches5Mini => ([1536; 3], 120, 162, 0),
+            Self::OpenaiPatches5Nano => ([1536; 3], 150, 246, 0),
+            Self::OpenaiPatches52 => ([1536; 3], 100, 120, 0),
+            Self::OpenaiPatches54 => ([2500, 2500, 10_000], 100, 120, 0),
+            Self::OpenaiPatches55 => ([2500, 10_000, 10_000], 120, 120, 2500),
+            Self::OpenaiPatches6 => ([30_000; 3], 120, 120, 30_000),
             _ => return None,
         };
         Some(Patches {
@@ -134,7 +135,7 @@ impl ImageRule {
             },
             multiplier,
             low_multiplier,
-            is_confirmed: low_multiplier == multiplier,
+            confirmed_up_to,
         })
     }
 }
