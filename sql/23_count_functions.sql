@@ -11,10 +11,9 @@ COMMENT ON TYPE token_mgmt.text_count IS
 -- as a server process keeps only 32 regular expressions compiled.
 CREATE FUNCTION token_mgmt._image_rule(model text) RETURNS text
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    name text := regexp_replace(model, '^.*/', '');
+    name text := CASE WHEN model LIKE '%/%' THEN regexp_replace(model, '^.*/', '') ELSE model END;
 BEGIN
     RETURN CASE
         WHEN name LIKE 'gpt-4o-mini%' THEN 'openai_tiles_4o_mini'
