@@ -237,6 +237,8 @@ def test_characters_that_the_database_lacks_are_named(victim):
         cut = "SELECT tiktoken_truncate('cl100k_base', repeat('é', 100), 5)"
         assert value(connection, cut) == "é" * 5
         assert value(connection, "SELECT tiktoken_count('cl100k_base', 'café')") == 2
+        zero = """SELECT parse_messages('["\\u0000"]')"""
+        assert sqlstate(connection, zero) == "22P05"
 
 
 @pytest.mark.parametrize("call", [
@@ -247,6 +249,7 @@ def test_characters_that_the_database_lacks_are_named(victim):
     "SELECT tiktoken_truncate('o200k_base', 'x', 1, E'\\xff')",
     "SELECT tiktoken_chunks('o200k_base', E'\\xff\\xfe', 1)",
     "SELECT count_tokens('gpt-4o', E'\\xe9')",
+    """SELECT parse_messages(E'["\\xe9"]')""",
     "SELECT count_messages('gpt-4o', jsonb_build_array(jsonb_build_object('role', 'user', "
     "'content', E'\\xe9')))",
     "SELECT fit_messages(jsonb_build_array(jsonb_build_object('role', 'user', "
@@ -270,6 +273,7 @@ MESSAGES = [
     '[{"role": "assistant", "tool_calls": [{"id": "a", "function": {}}]}]',
     '[{"role": "assistant", "tool_calls": "x"}, {"role": "user", "content": [{"type": 1}]}]',
     '[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]',
+    '[{"role": "user", "content": [{"type": "image", "source": {"data": "/9j////////="}}]}]',
     '[{"role": "user", "content": [{"type": "text", "text": 1e400}]}]',
 ]
 POOLS = {

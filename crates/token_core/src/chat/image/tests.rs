@@ -234,3 +234,16 @@ proptest! {
         prop_assert!(known.tokens <= unknown.tokens && unknown.low <= known.low);
     }
 }
+
+#[test]
+fn an_image_of_fifty_megabytes_takes_no_longer() {
+    let mut data = encoded(&png(1024, 1024)).trim_end_matches('=').to_owned();
+    data.push_str(&"A".repeat(50_000_000));
+    let part = json!({"type": "image", "source": {"type": "base64", "data": data}});
+    let start = std::time::Instant::now();
+    for _ in 0..10_000 {
+        let image = image_source(&part).unwrap();
+        assert_eq!(count_image(ImageRule::Claude, &image).tokens, 1369);
+    }
+    assert!(start.elapsed().as_secs() < 1, "{:?}", start.elapsed());
+}
