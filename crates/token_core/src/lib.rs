@@ -12,6 +12,7 @@ pub mod error;
 pub mod fit;
 pub mod interrupt;
 pub mod relevance;
+pub mod sanitize;
 pub mod summary;
 mod terms;
 pub mod parse;

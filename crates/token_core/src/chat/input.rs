@@ -44,7 +44,8 @@ pub fn parse_tools(tools: Option<&str>) -> Result<Tools, CoreError> {
     }
 }
 
-pub(super) fn parse(what: &str, json: &str) -> Result<Value, CoreError> {
+/// Parses JSON of any shape; `what` names it in errors.
+pub fn parse(what: &str, json: &str) -> Result<Value, CoreError> {
     if has_reserved_key(json) {
         return Err(CoreError::malformed(format!("{what} are malformed"))
             .detail("An object has a key that is reserved for numbers, \"$serde_json::...\".")

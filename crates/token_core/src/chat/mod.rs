@@ -11,8 +11,9 @@ mod tools;
 mod total;
 
 pub use conversation::Conversation;
-pub use counter::{Basis, Counter, Factor, Tokenizer, unit_factor};
+pub use counter::{Basis, Counter, Factor, Tokenizer, from_json as counter_from_json, unit_factor};
 pub use input::parse_tools;
+pub(crate) use input::{kind_of, parse};
 pub use message::{MessageCount, TextCount, count_message, section_of};
 pub use shape::{Format, Role, Section, Steering};
 pub use tools::{Tools, ToolsCount};

@@ -1,0 +1,186 @@
+//! Finding what the rules name in a text, and putting placeholders there.
+
+use super::IMAGE;
+use super::card::card_numbers;
+use super::patterns::DATA_URI;
+use crate::interrupt;
+use once_cell::sync::Lazy;
+use regex::Regex;
+use std::cmp::Reverse;
+use std::ops::Range;
+
+static DATA: Lazy<Option<Regex>> = Lazy::new(|| Regex::new(DATA_URI).ok());
+
+/// How a rule finds what it names.
+#[derive(Clone, Debug)]
+pub enum Finder {
+    /// What a group matches, if the expression has one that does, else the whole match. A match
+    /// that the check does not accept is none.
+    Pattern(Regex, fn(&str) -> bool),
+    Cards,
+}
+
+#[derive(Clone, Debug)]
+pub struct Rule {
+    pub name: String,
+    pub finder: Finder,
+}
+
+/// All rules that are in force.
+#[derive(Debug, Default)]
+pub struct Redactor {
+    rules: Vec<Rule>,
+}
+
+/// A text with placeholders, and the number of the rule for each match.
+pub struct Redacted {
+    pub text: String,
+    pub kinds: Vec<usize>,
+}
+
+type Match = (Range<usize>, usize);
+
+impl Redactor {
+    pub fn new(rules: Vec<Rule>) -> Self {
+        Self { rules }
+    }
+
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    pub fn name(&self, kind: usize) -> Option<&str> {
+        self.rules.get(kind).map(|rule| rule.name.as_str())
+    }
+
+    pub fn placeholder(&self, kind: usize) -> String {
+        format!("[{} removed]", self.name(kind).unwrap_or(IMAGE))
+    }
+
+    /// The first rule that finds anything.
+    pub fn find_any(&self, text: &str) -> Option<usize> {
+        self.matches(text).first().map(|(_, kind)| *kind)
+    }
+
+    /// The text with a placeholder for each match of a rule; matches that overlap are one. What
+    /// lies in base64 data or in a placeholder stays. `None` if nothing is found.
+    pub fn redact(&self, text: &str) -> Option<Redacted> {
+        let matches = self.matches(text);
+        if matches.is_empty() {
+            return None;
+        }
+        let protected = self.protected(text);
+        let mut protected = protected.iter().peekable();
+        let mut result = Redacted {
+            text: String::with_capacity(text.len()),
+            kinds: Vec::new(),
+        };
+        let mut copied = 0;
+        for (range, kind) in matches {
+            let mut replaced = false;
+            let mut at = range.start;
+            while at < range.end {
+                while protected.next_if(|kept| kept.end <= at).is_some() {}
+                let kept = protected.peek().filter(|kept| kept.start < range.end);
+                let end = kept.map_or(range.end, |kept| kept.start.max(at));
+                if at < end {
+                    result.push(text, copied..at, &self.placeholder(kind), &text[end..]);
+                    copied = end;
+                    replaced = true;
+                }
+                at = kept.map_or(range.end, |kept| kept.end);
+            }
+            if replaced {
+                result.kinds.push(kind);
+            }
+        }
+        result.text.push_str(&text[copied..]);
+        (!result.kinds.is_empty()).then_some(result)
+    }
+
+    /// Matches of all rules in order, those that overlap as one, under the rule of the first.
+    fn matches(&self, text: &str) -> Vec<Match> {
+        let mut all: Vec<Match> = Vec::new();
+        for (kind, rule) in self.rules.iter().enumerate() {
+            interrupt::check();
+            rule.finder.find(text, |range| all.push((range, kind)));
+        }
+        all.sort_by_key(|(range, kind)| (range.start, Reverse(range.end), *kind));
+        let mut merged: Vec<Match> = Vec::with_capacity(all.len());
+        for (range, kind) in all {
+            match merged.last_mut() {
+                Some((last, _)) if range.start < last.end => last.end = last.end.max(range.end),
+                _ => merged.push((range, kind)),
+            }
+        }
+        merged
+    }
+
+    /// Base64 data and placeholders, in order, none within another.
+    fn protected(&self, text: &str) -> Vec<Range<usize>> {
+        let mut all = Vec::new();
+        if let Some(data) = DATA.as_ref().filter(|_| text.contains(',')) {
+            all.extend(data.find_iter(text).map(|found| found.range()));
+        }
+        for (end, tail) in text.match_indices(" removed]") {
+            let Some(start) = text[..end].rfind('[') else {
+                continue;
+            };
+            let name = &text[start + 1..end];
+            if name == IMAGE || self.rules.iter().any(|rule| rule.name == name) {
+                all.push(start..end + tail.len());
+            }
+        }
+        all.sort_by_key(|range| range.start);
+        all
+    }
+}
+
+impl Redacted {
+    fn push(&mut self, text: &str, kept: Range<usize>, placeholder: &str, rest: &str) {
+        self.text.push_str(&text[kept]);
+        // "![email removed](...)" would be an image.
+        if rest.starts_with('(') {
+            self.text.truncate(self.text.trim_end_matches('!').len());
+        }
+        self.text.push_str(placeholder);
+    }
+}
+
+impl Finder {
+    /// Calls `found` for each place, in order. Matches of nothing are none.
+    fn find(&self, text: &str, mut found: impl FnMut(Range<usize>)) {
+        let (regex, accepts) = match self {
+            Self::Cards => return card_numbers(text).into_iter().for_each(found),
+            Self::Pattern(regex, accepts) => (regex, accepts),
+        };
+        let mut unchecked = 0;
+        let mut at = 0;
+        let mut add = |range: Range<usize>| {
+            unchecked += range.end - at;
+            at = range.end;
+            if unchecked >= interrupt::INTERVAL_BYTES {
+                unchecked = 0;
+                interrupt::check();
+            }
+            if !range.is_empty() && accepts(&text[range.clone()]) {
+                found(range);
+            }
+        };
+        // To find groups takes much longer than to find matches.
+        if regex.captures_len() == 1 {
+            return regex.find_iter(text).for_each(|whole| add(whole.range()));
+        }
+        for captures in regex.captures_iter(text) {
+            let whole = captures.iter().next().flatten();
+            let group = captures.iter().skip(1).flatten().next();
+            if let Some(place) = group.or(whole) {
+                add(place.range());
+            }
+        }
+    }
+}
