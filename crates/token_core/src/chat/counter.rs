@@ -154,6 +154,7 @@ pub fn unit_factor() -> f64 {
     1.0
 }
 
+/// Reads `{"encoding", "basis", "low_factor", "high_factor"}`.
 pub fn from_json(counter: &str) -> Result<Counter<'static>, CoreError> {
     let counter: CounterJson = serde_json::from_str(counter).map_err(|error| {
         CoreError::invalid("counter is not valid").detail(format!("It was read as JSON: {error}."))

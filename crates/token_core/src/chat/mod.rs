@@ -7,6 +7,7 @@ mod input;
 mod media;
 mod message;
 pub mod shape;
+mod split;
 mod tools;
 mod total;
 
@@ -16,6 +17,7 @@ pub use input::parse_tools;
 pub(crate) use input::{kind_of, parse};
 pub use message::{MessageCount, TextCount, count_message, section_of};
 pub use shape::{Format, Role, Section, Steering};
+pub use split::{Part, split_json, split_messages};
 pub use tools::{Tools, ToolsCount};
 pub use total::Total;
 

@@ -1,0 +1,193 @@
+//! A long conversation as parts that are processed one by one.
+
+use super::shape::{self, Role};
+use super::{Counter, ToolsCount, Total, count_messages, counter, parse_messages};
+use crate::error::CoreError;
+use serde_json::{Value, json};
+use std::ops::Range;
+
+/// Consecutive messages that together are one part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Positions in the conversation.
+    pub range: Range<usize>,
+    /// What they count as a request of their own, the priming of the reply included. Above the
+    /// limit only where one exchange is.
+    pub tokens: u64,
+}
+
+/// Parts of at most `max` tokens, in order, that together are all messages. A turn (from a user
+/// message to the next) is divided only where it is larger than `max`; then an exchange (a message
+/// with the tool results that follow it) is not. An exchange that is larger is a part of its own.
+pub fn split_messages(counter: &Counter, messages: &[Value], max: u64) -> Vec<Part> {
+    let counts = count_messages(counter, messages, false);
+    let priming = Total::new(ToolsCount::default()).tokens();
+    let size = |range: &Range<usize>| -> u64 {
+        counts[range.clone()]
+            .iter()
+            .map(|count| count.tokens())
+            .sum()
+    };
+    let mut parts = Parts {
+        done: Vec::new(),
+        max,
+        priming,
+    };
+    let is_user = |message: &Value| shape::role(message) == Some(Role::User);
+    for turn in groups(0..messages.len(), |index| is_user(&messages[index])) {
+        let tokens = size(&turn);
+        if priming + tokens <= max {
+            parts.add(turn, tokens);
+            continue;
+        }
+        // A part that ends within a turn is not to begin with another.
+        parts.start();
+        let is_result = |index: usize| shape::role(&messages[index]).is_some_and(Role::is_result);
+        for exchange in groups(turn, |index| !is_result(index)) {
+            let tokens = size(&exchange);
+            parts.add(exchange, tokens);
+        }
+    }
+    parts.done.retain(|part| !part.range.is_empty());
+    parts.done
+}
+
+/// As [`split_messages`] with texts: an array of `{"first", "last", "tokens"}`, where first and last
+/// are positions from 0.
+pub fn split_json(messages: &str, max: u64, counter: &str) -> Result<String, CoreError> {
+    let counter = counter::from_json(counter)?;
+    let messages = parse_messages(messages)?;
+    let parts = split_messages(&counter, &messages, max).into_iter();
+    let shown = |part: Part| json!({"first": part.range.start, "last": part.range.end - 1, "tokens": part.tokens});
+    Ok(Value::Array(parts.map(shown).collect()).to_string())
+}
+
+struct Parts {
+    done: Vec<Part>,
+    max: u64,
+    priming: u64,
+}
+
+impl Parts {
+    /// Adds to the last part what comes next, if it fits.
+    fn add(&mut self, range: Range<usize>, tokens: u64) {
+        match self.done.last_mut() {
+            Some(last) if last.tokens + tokens <= self.max => {
+                last.range.end = range.end;
+                last.tokens += tokens;
+            }
+            _ => self.done.push(Part {
+                range,
+                tokens: self.priming + tokens,
+            }),
+        }
+    }
+
+    /// Lets the next message begin a part, unless the last has none yet.
+    fn start(&mut self) {
+        let Some(end) = self.done.last().map(|last| last.range.end) else {
+            return;
+        };
+        self.done.push(Part {
+            range: end..end,
+            tokens: self.priming,
+        });
+    }
+}
+
+/// The range in groups: one begins at its start, and wherever `begins` says.
+fn groups(
+    range: Range<usize>,
+    begins: impl Fn(usize) -> bool,
+) -> impl Iterator<Item = Range<usize>> {
+    let mut start = range.start;
+    std::iter::from_fn(move || {
+        if start == range.end {
+            return None;
+        }
+        let next = (start + 1..range.end).find(|index| begins(*index));
+        let group = start..next.unwrap_or(range.end);
+        start = group.end;
+        Some(group)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::{Basis, Tools};
+    use proptest::prelude::*;
+
+    fn counter() -> Counter<'static> {
+        Counter::named("o200k_base", Basis::Exact, 1.0, 1.0).unwrap()
+    }
+
+    fn message(role: &str, words: usize) -> Value {
+        json!({"role": role, "content": "word ".repeat(words).trim_end()})
+    }
+
+    fn ranges(messages: &[Value], max: u64) -> Vec<(usize, usize)> {
+        let parts = split_messages(&counter(), messages, max);
+        parts
+            .into_iter()
+            .map(|part| (part.range.start, part.range.end - 1))
+            .collect()
+    }
+
+    #[test]
+    fn turns_stay_whole_where_they_can() {
+        // A message of n words has n + 4 tokens here, and the priming is 3.
+        let turn = [message("user", 6), message("assistant", 6)];
+        let messages = [turn.clone(), turn.clone(), turn].concat();
+        assert_eq!(ranges(&messages, 63), [(0, 5)]);
+        assert_eq!(ranges(&messages, 62), [(0, 3), (4, 5)]);
+        assert_eq!(ranges(&messages, 42), [(0, 1), (2, 3), (4, 5)]);
+        assert_eq!(
+            ranges(&messages, 22),
+            [(0, 0), (1, 1), (2, 2), (3, 3), (4, 4), (5, 5)]
+        );
+        assert_eq!(ranges(&messages, 1).len(), 6);
+    }
+
+    #[test]
+    fn exchanges_stay_whole_whatever_their_size() {
+        let call = json!({"role": "assistant", "content": null, "tool_calls": [
+            {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]});
+        let result = json!({"role": "tool", "tool_call_id": "c", "content": "word ".repeat(40)});
+        let messages = [
+            message("system", 2),
+            message("user", 2),
+            call.clone(),
+            result.clone(),
+            call,
+            result,
+            message("assistant", 2),
+        ];
+        assert_eq!(
+            ranges(&messages, 20),
+            [(0, 0), (1, 1), (2, 3), (4, 5), (6, 6)]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn parts_are_all_messages_counted_as_requests_of_their_own(
+            roles in prop::collection::vec((0_usize..4, 0_usize..30), 1..20), max in 1_u64..120,
+        ) {
+            let role = |role: usize| ["user", "assistant", "system", "user"][role];
+            let messages: Vec<Value> =
+                roles.into_iter().map(|(kind, words)| message(role(kind), words)).collect();
+            let mut next = 0;
+            for part in split_messages(&counter(), &messages, max) {
+                prop_assert_eq!(part.range.start, next);
+                prop_assert!(part.tokens <= max || part.range.len() == 1);
+                next = part.range.end;
+                let own = &messages[part.range];
+                let mut total = Total::new(Tools::default().count(&counter(), own));
+                count_messages(&counter(), own, false).iter().for_each(|count| total.add(count));
+                prop_assert_eq!(total.tokens(), part.tokens);
+            }
+            prop_assert_eq!(next, messages.len());
+        }
+    }
+}
