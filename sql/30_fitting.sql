@@ -27,11 +27,13 @@ CREATE TYPE token_mgmt.fitted AS (
     status text,
     sqlstate text,
     reason text,
-    advice jsonb
+    advice jsonb,
+    removed jsonb
 );
 COMMENT ON TYPE token_mgmt.fitted IS
     'A request that fits: messages, their tokens, the completion tokens left to ask for, what was '
-    'dropped or truncated (messages), and a receipt; status granted, fitted, reduced or denied';
+    'dropped or truncated (messages), and a receipt; status granted, fitted, reduced or denied; '
+    'removed says what sanitising took out beforehand, as sanitize_messages() does';
 
 CREATE FUNCTION token_mgmt._count_messages(messages text, tools text, counter text) RETURNS text
     LANGUAGE c IMMUTABLE PARALLEL SAFE COST 1000
@@ -178,7 +180,16 @@ CREATE FUNCTION token_mgmt._fit_settings(
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    blocking text := token_mgmt._setting('block_images');
 BEGIN
+    -- What is removed: by the setting, by the agent, by the call, the later over the earlier.
+    options := CASE blocking WHEN 'off' THEN '{}'
+            ELSE jsonb_build_object('block_images', blocking) END
+        || coalesce(jsonb_strip_nulls(jsonb_build_object(
+            'block_images', agent -> 'block_images', 'keep_images', agent -> 'keep_images',
+            'redact', nullif(agent -> 'redact', '[]'))), '{}')
+        || coalesce(options, '{}');
     RETURN token_mgmt._counter(model) || jsonb_build_object(
         'window', model.context_window, 'max_input', model.max_input_tokens,
         'max_output', model.max_output_tokens,
@@ -190,7 +201,7 @@ BEGIN
         'budgets', (agent -> 'sections') || jsonb_build_object(
             'precedence', agent -> 'precedence', 'history_grows', agent -> 'history_grows',
             'refuse_system', agent ->> 'system_over' = 'refuse'),
-        'options', coalesce(options, '{}'));
+        'options', options);
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._fit_settings(

@@ -16,7 +16,8 @@ CREATE TYPE token_mgmt.prepared AS (
     sqlstate text,
     reason text,
     retry_after interval,
-    advice jsonb
+    advice jsonb,
+    removed jsonb
 );
 COMMENT ON TYPE token_mgmt.prepared IS
     'A request that fits and is held: send messages with completion_tokens as the API''s limit. '
@@ -191,7 +192,8 @@ END
 $$;
 COMMENT ON FUNCTION token_mgmt._followed(jsonb, text, text, text) IS
     'A profile whose completion is what the session''s last eight settled calls of this agent '
-    'needed at most, and a quarter more (at least 256, once there are three); the history has the rest';
+    'needed at most, and a quarter more (at least 256, once there are three); the history has '
+    'the rest';
 REVOKE ALL ON FUNCTION token_mgmt._followed(jsonb, text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt._agent_profile(r token_mgmt._request) RETURNS jsonb

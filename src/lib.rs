@@ -9,7 +9,9 @@ mod cutting;
 mod error;
 mod fitting;
 mod parsing;
+mod sanitizing;
 mod settings;
+mod summarizing;
 mod text;
 mod worker;
 

@@ -14,6 +14,19 @@ static RESERVATION_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(30 * 24 *
 static LATE_SETTLE_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(24 * 3600);
 static WORKER_NAPTIME: GucSetting<i32> = GucSetting::<i32>::new(5_000);
 
+static BLOCK_IMAGES: GucSetting<BlockImages> = GucSetting::<BlockImages>::new(BlockImages::Off);
+
+/// What sanitising does about images where a call does not say.
+#[derive(Clone, Copy, PostgresGucEnum)]
+enum BlockImages {
+    #[name = c"off"]
+    Off,
+    #[name = c"mark"]
+    Mark,
+    #[name = c"strip"]
+    Strip,
+}
+
 const DAY: i32 = 24 * 3600;
 
 /// Largest text that one call takes, in bytes.
@@ -33,6 +46,14 @@ pub fn define() {
         c"Names the tenant of calls that name none.",
         c"Empty stands for the tenant default.",
         &TENANT,
+        GucContext::Userset,
+        GucFlags::empty(),
+    );
+    GucRegistry::define_enum_guc(
+        c"token_mgmt.block_images",
+        c"Sets what becomes of images in messages that are sanitized.",
+        c"off leaves them, mark puts a text in their place, strip takes them out.",
+        &BLOCK_IMAGES,
         GucContext::Userset,
         GucFlags::empty(),
     );

@@ -5,6 +5,7 @@ use super::shape::{Format, STEERING_KEY, block_type, blocks, string};
 use crate::check::{self, Provider};
 use crate::error::CoreError;
 use serde_json::{Map, Value, json};
+use std::ops::Range;
 
 /// Messages whose shape has been checked.
 #[derive(Clone, Debug)]
@@ -20,7 +21,12 @@ impl Conversation {
     /// Reads OpenAI chat messages, Anthropic `{system, messages}` or its messages alone, or items of
     /// the Responses API (22P02 for anything else).
     pub fn parse(json: &str) -> Result<Self, CoreError> {
-        let conversation = Self::unchecked(json)?;
+        Self::from_value(parse("messages", json)?)
+    }
+
+    /// [`parse`](Self::parse) for JSON that has been read.
+    pub fn from_value(value: Value) -> Result<Self, CoreError> {
+        let conversation = Self::unchecked_value(value)?;
         if conversation.messages.len() == usize::from(conversation.has_system) {
             return Err(malformed_messages("The array of messages is empty.".into()));
         }
@@ -32,7 +38,11 @@ impl Conversation {
 
     /// Messages of any shape within the list.
     pub fn unchecked(json: &str) -> Result<Self, CoreError> {
-        match parse("messages", json)? {
+        Self::unchecked_value(parse("messages", json)?)
+    }
+
+    fn unchecked_value(value: Value) -> Result<Self, CoreError> {
+        match value {
             Value::Array(messages) => Ok(Self::from_list(messages)),
             Value::Object(map) => Self::from_object(map),
             other => Err(malformed_messages(format!(
@@ -109,6 +119,17 @@ impl Conversation {
         }
         map.insert("messages".into(), Value::Array(messages));
         Value::Object(map)
+    }
+
+    /// Some consecutive messages in the same shape.
+    pub fn part(&self, range: Range<usize>) -> Value {
+        let has_system = self.has_system && range.start == 0;
+        let conversation = Self {
+            messages: Vec::new(),
+            has_system,
+            ..*self
+        };
+        conversation.with(self.messages[range].to_vec())
     }
 
     /// A message of text that stands at the start of the conversation.

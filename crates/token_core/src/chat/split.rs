@@ -1,7 +1,7 @@
 //! A long conversation as parts that are processed one by one.
 
-use super::shape::{self, Role};
-use super::{Counter, ToolsCount, Total, count_messages, counter, parse_messages};
+use super::shape::{Format, Role};
+use super::{Conversation, Counter, ToolsCount, Total, count_messages, counter};
 use crate::error::CoreError;
 use serde_json::{Value, json};
 use std::ops::Range;
@@ -19,8 +19,10 @@ pub struct Part {
 /// Parts of at most `max` tokens, in order, that together are all messages. A turn (from a user
 /// message to the next) is divided only where it is larger than `max`; then an exchange (a message
 /// with the tool results that follow it) is not. An exchange that is larger is a part of its own.
-pub fn split_messages(counter: &Counter, messages: &[Value], max: u64) -> Vec<Part> {
-    let counts = count_messages(counter, messages, false);
+pub fn split_messages(counter: &Counter, conversation: &Conversation, max: u64) -> Vec<Part> {
+    let counts = count_messages(counter, conversation, false);
+    let messages = &conversation.messages;
+    let role = |index: usize| conversation.format.role(&messages[index]);
     let priming = Total::new(ToolsCount::default()).tokens();
     let size = |range: &Range<usize>| -> u64 {
         counts[range.clone()]
@@ -33,8 +35,7 @@ pub fn split_messages(counter: &Counter, messages: &[Value], max: u64) -> Vec<Pa
         max,
         priming,
     };
-    let is_user = |message: &Value| shape::role(message) == Some(Role::User);
-    for turn in groups(0..messages.len(), |index| is_user(&messages[index])) {
+    for turn in groups(0..messages.len(), |index| role(index) == Some(Role::User)) {
         let tokens = size(&turn);
         if priming + tokens <= max {
             parts.add(turn, tokens);
@@ -42,8 +43,13 @@ pub fn split_messages(counter: &Counter, messages: &[Value], max: u64) -> Vec<Pa
         }
         // A part that ends within a turn is not to begin with another.
         parts.start();
-        let is_result = |index: usize| shape::role(&messages[index]).is_some_and(Role::is_result);
-        for exchange in groups(turn, |index| !is_result(index)) {
+        // What an assistant says at once is several items in the Responses API.
+        let goes_on = |index: usize| {
+            let said = |index: usize| role(index) == Some(Role::Assistant);
+            conversation.format == Format::Responses && said(index) && said(index - 1)
+        };
+        let is_result = |index: usize| role(index).is_some_and(Role::is_result);
+        for exchange in groups(turn, |index| !is_result(index) && !goes_on(index)) {
             let tokens = size(&exchange);
             parts.add(exchange, tokens);
         }
@@ -52,13 +58,21 @@ pub fn split_messages(counter: &Counter, messages: &[Value], max: u64) -> Vec<Pa
     parts.done
 }
 
-/// As [`split_messages`] with texts: an array of `{"first", "last", "tokens"}`, where first and last
-/// are positions from 0.
+/// As [`split_messages`] with texts: an array of `{"first", "last", "tokens", "messages"}`, where
+/// first and last are positions from 0 and messages have the shape of the input. Anthropic's
+/// `system` is in the first part.
 pub fn split_json(messages: &str, max: u64, counter: &str) -> Result<String, CoreError> {
     let counter = counter::from_json(counter)?;
-    let messages = parse_messages(messages)?;
-    let parts = split_messages(&counter, &messages, max).into_iter();
-    let shown = |part: Part| json!({"first": part.range.start, "last": part.range.end - 1, "tokens": part.tokens});
+    let conversation = Conversation::parse(messages)?;
+    let parts = split_messages(&counter, &conversation, max).into_iter();
+    let shown = |part: Part| {
+        json!({
+            "first": conversation.input_index(part.range.start),
+            "last": conversation.input_index(part.range.end - 1),
+            "tokens": part.tokens,
+            "messages": conversation.part(part.range),
+        })
+    };
     Ok(Value::Array(parts.map(shown).collect()).to_string())
 }
 
@@ -127,7 +141,8 @@ mod tests {
     }
 
     fn ranges(messages: &[Value], max: u64) -> Vec<(usize, usize)> {
-        let parts = split_messages(&counter(), messages, max);
+        let conversation = Conversation::from_list(messages.to_vec());
+        let parts = split_messages(&counter(), &conversation, max);
         parts
             .into_iter()
             .map(|part| (part.range.start, part.range.end - 1))
@@ -178,13 +193,14 @@ mod tests {
             let messages: Vec<Value> =
                 roles.into_iter().map(|(kind, words)| message(role(kind), words)).collect();
             let mut next = 0;
-            for part in split_messages(&counter(), &messages, max) {
+            let conversation = Conversation::from_list(messages.clone());
+            for part in split_messages(&counter(), &conversation, max) {
                 prop_assert_eq!(part.range.start, next);
                 prop_assert!(part.tokens <= max || part.range.len() == 1);
                 next = part.range.end;
-                let own = &messages[part.range];
-                let mut total = Total::new(Tools::default().count(&counter(), own));
-                count_messages(&counter(), own, false).iter().for_each(|count| total.add(count));
+                let own = Conversation::from_list(messages[part.range].to_vec());
+                let mut total = Total::new(Tools::default().count(&counter(), &own));
+                count_messages(&counter(), &own, false).iter().for_each(|count| total.add(count));
                 prop_assert_eq!(total.tokens(), part.tokens);
             }
             prop_assert_eq!(next, messages.len());

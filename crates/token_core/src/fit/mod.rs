@@ -1,6 +1,6 @@
 //! Fitting a conversation into a context window.
 //!
-//! Order of work: check the shape, repair calls and results, count each message once, shorten as the
+//! Order of work: sanitise, check the shape, repair calls and results, count each message once, shorten as the
 //! options say, rank the units, drop from the end of the ranking, cut the boundary message, put in a
 //! summary, count what was changed again.
 
@@ -24,6 +24,7 @@ use crate::chat::{self, Conversation, Counter, MessageCount, Section, Steering, 
 use crate::chat::{ToolsCount, parse_tools};
 use crate::cut;
 use crate::error::CoreError;
+use crate::sanitize::{Removal, sanitize};
 use crate::window::{Cause, Denial, Overflow, Verdict};
 use answer::{Answer, Receipt};
 use edit::{Edit, remove_blocks, text_mut};
@@ -35,10 +36,19 @@ use std::collections::HashSet;
 /// Fits a request. `messages` are JSON in one of the shapes of [`Conversation`], `tools` as the API
 /// takes them, `request` is a [`Request`] as JSON; the answer is a JSON object, see [`fit`].
 pub fn fit_json(messages: &str, tools: Option<&str>, request: &str) -> Result<String, CoreError> {
-    let (request, counter) = request::from_json(request)?;
-    let conversation = Conversation::parse(messages)?;
+    let (request, counter, rules) = request::from_json(request)?;
+    let mut removed = Vec::new();
+    let conversation = if rules.is_empty() {
+        Conversation::parse(messages)?
+    } else {
+        let mut value = chat::parse("messages", messages)?;
+        removed = sanitize(&mut value, &rules);
+        Conversation::from_value(value)?
+    };
     let tools = parse_tools(tools)?;
-    Ok(fit(conversation, &tools, &counter, &request)?.to_string())
+    let mut answer = fit(conversation, &tools, &counter, &request)?;
+    answer["removed"] = removed.iter().map(Removal::to_json).collect();
+    Ok(answer.to_string())
 }
 
 /// Fits messages whose shape has been checked. The answer has `status` `granted`, `fitted` or

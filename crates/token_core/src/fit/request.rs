@@ -4,6 +4,7 @@ use super::budget::Budgets;
 use crate::chat::image::ImageRule;
 use crate::chat::{Basis, Counter};
 use crate::error::CoreError;
+use crate::sanitize::Rules;
 use crate::window::{Overflow, Window};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -106,13 +107,19 @@ impl Default for Options {
     }
 }
 
-const OPTIONS: &str = "cut, cut_step, drop_duplicates, drop_superseded, group_topics, keep_hints, \
-     repair, squeeze, summary and summary_tokens";
+/// Options that are read elsewhere.
+const SANITIZING: [&str; 4] = ["block_images", "keep_images", "redact", "redact_patterns"];
+
+const OPTIONS: &str = "block_images, cut, cut_step, drop_duplicates, drop_superseded, group_topics, keep_hints, keep_images, \
+     redact, redact_patterns, repair, squeeze, summary and summary_tokens";
 
 impl Options {
     pub fn from_map(map: &Map<String, Value>) -> Result<Self, CoreError> {
         let mut options = Self::default();
         for (key, value) in map {
+            if SANITIZING.contains(&key.as_str()) {
+                continue;
+            }
             let flag = match key.as_str() {
                 "keep_hints" => &mut options.keep_hints,
                 "repair" => &mut options.repair,
@@ -199,7 +206,7 @@ struct RequestJson {
 const DEFAULT_COMPLETION: u64 = 4096;
 
 /// Reads a request; keys that are absent or null have their defaults.
-pub fn from_json(request: &str) -> Result<(Request, Counter<'static>), CoreError> {
+pub fn from_json(request: &str) -> Result<(Request, Counter<'static>, Rules), CoreError> {
     let json: RequestJson = serde_json::from_str(request).map_err(|error| {
         CoreError::invalid("fitting request is not valid")
             .detail(format!("It was read as JSON: {error}."))
@@ -237,7 +244,9 @@ pub fn from_json(request: &str) -> Result<(Request, Counter<'static>), CoreError
         default_completion: json.default_completion.unwrap_or(DEFAULT_COMPLETION),
         min_completion: json.min_completion,
     };
-    let options = Options::from_map(&json.options.unwrap_or_default())?;
+    let options = json.options.unwrap_or_default();
+    let rules = Rules::from_options(&options)?;
+    let options = Options::from_map(&options)?;
     Ok((
         Request {
             window,
@@ -247,6 +256,7 @@ pub fn from_json(request: &str) -> Result<(Request, Counter<'static>), CoreError
             options,
         },
         counter,
+        rules,
     ))
 }
 

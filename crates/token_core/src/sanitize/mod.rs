@@ -37,6 +37,12 @@ pub struct Removal {
     pub count: u64,
 }
 
+impl Removal {
+    pub fn to_json(&self) -> Value {
+        json!({"message": self.message, "kind": self.kind, "count": self.count})
+    }
+}
+
 /// Removes from the messages what the rules say, and tells what went, in the order of the messages.
 /// Sanitising again changes nothing (unless a pattern of the user's own matches what is around a
 /// placeholder); what has nothing to remove stays equal.
@@ -83,10 +89,7 @@ pub fn sanitize_json(messages: &str, options: &str) -> Result<String, CoreError>
             ));
     }
     let removals = sanitize(&mut messages, &rules);
-    let removed: Vec<Value> = removals
-        .into_iter()
-        .map(|it| json!({"message": it.message, "kind": it.kind, "count": it.count}))
-        .collect();
+    let removed: Vec<Value> = removals.iter().map(Removal::to_json).collect();
     let answer = if removed.is_empty() {
         json!({"removed": []})
     } else {
