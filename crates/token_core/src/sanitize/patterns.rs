@@ -33,7 +33,7 @@ pub const API_KEY: &str = concat!(
 );
 
 /// The token of an Authorization header, of any length; one behind the word "bearer" that is long
-/// enough not to be a word; a JSON Web Token anywhere. Where there is a group, it is the token.
+/// enough not to be a word; a JSON Web Token anywhere. The token is a group.
 pub const BEARER_TOKEN: &str = concat!(
     r#"(?i-u:\bauthorization["'\\]*[ \t]*[:=][ \t]*["'\\]*bearer[ \t]+([a-z0-9._~+/=-]{4,}))"#,
     r"|(?i-u:\bbearer[ \t]+([a-z0-9._~+/=-]{16,}))",

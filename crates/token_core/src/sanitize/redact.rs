@@ -14,9 +14,10 @@ static DATA: Lazy<Option<Regex>> = Lazy::new(|| Regex::new(DATA_URI).ok());
 /// How a rule finds what it names.
 #[derive(Clone, Debug)]
 pub enum Finder {
-    /// What a group matches, if the expression has one that does, else the whole match. A match
-    /// that the check does not accept is none.
-    Pattern(Regex, fn(&str) -> bool),
+    /// The whole match. One that the check does not accept is none.
+    Whole(Regex, fn(&str) -> bool),
+    /// What the first group that matches has.
+    Group(Regex),
     Cards,
 }
 
@@ -154,10 +155,6 @@ impl Redacted {
 impl Finder {
     /// Calls `found` for each place, in order. Matches of nothing are none.
     fn find(&self, text: &str, mut found: impl FnMut(Range<usize>)) {
-        let (regex, accepts) = match self {
-            Self::Cards => return card_numbers(text).into_iter().for_each(found),
-            Self::Pattern(regex, accepts) => (regex, accepts),
-        };
         let mut unchecked = 0;
         let mut at = 0;
         let mut add = |range: Range<usize>| {
@@ -167,20 +164,20 @@ impl Finder {
                 unchecked = 0;
                 interrupt::check();
             }
-            if !range.is_empty() && accepts(&text[range.clone()]) {
+            if !range.is_empty() {
                 found(range);
             }
         };
-        // To find groups takes much longer than to find matches.
-        if regex.captures_len() == 1 {
-            return regex.find_iter(text).for_each(|whole| add(whole.range()));
-        }
-        for captures in regex.captures_iter(text) {
-            let whole = captures.iter().next().flatten();
-            let group = captures.iter().skip(1).flatten().next();
-            if let Some(place) = group.or(whole) {
-                add(place.range());
-            }
+        match self {
+            Self::Cards => card_numbers(text).into_iter().for_each(add),
+            Self::Whole(regex, accepts) => regex
+                .find_iter(text)
+                .filter(|whole| accepts(whole.as_str()))
+                .for_each(|whole| add(whole.range())),
+            Self::Group(regex) => regex
+                .captures_iter(text)
+                .filter_map(|captures| captures.iter().skip(1).flatten().next())
+                .for_each(|group| add(group.range())),
         }
     }
 }

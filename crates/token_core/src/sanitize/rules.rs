@@ -19,8 +19,8 @@ const MAX_PATTERNS: usize = 64;
 const MAX_PATTERN_BYTES: usize = 4096;
 const MAX_NAME_CHARS: usize = 64;
 
-/// Shortest token without a digit: words are shorter.
-const LONG_WORD: usize = 24;
+/// Names of many words that begin as keys do are shorter.
+const LONG_WORD: usize = 48;
 
 /// What to remove from messages.
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ impl Rules {
     /// - `keep_images`: so many of the newest images stay; alone it means that others are marked;
     /// - `redact`: names of [`BUILT_IN`] rules, or true for all;
     /// - `redact_patterns`: an object of names and regular expressions (of the `regex` crate) of the
-    ///   caller's own. If one has groups, what the first that matches has is redacted.
+    ///   caller's own.
     ///
     /// Anything else is an invalid argument.
     pub fn from_options(options: &Map<String, Value>) -> Result<Self, CoreError> {
@@ -130,9 +130,9 @@ fn built_in(name: &str) -> Option<Rule> {
         Lazy::new(|| [EMAIL, API_KEY, BEARER_TOKEN].map(|pattern| Regex::new(pattern).ok()));
     let [email, api_key, bearer_token] = &*PATTERNS;
     let finder = match name {
-        "email" => Finder::Pattern(email.clone()?, |_| true),
-        "api_key" => Finder::Pattern(api_key.clone()?, is_no_word),
-        "bearer_token" => Finder::Pattern(bearer_token.clone()?, |_| true),
+        "email" => Finder::Whole(email.clone()?, |_| true),
+        "api_key" => Finder::Whole(api_key.clone()?, is_no_word),
+        "bearer_token" => Finder::Group(bearer_token.clone()?),
         "card_number" => Finder::Cards,
         _ => return None,
     };
@@ -142,7 +142,7 @@ fn built_in(name: &str) -> Option<Rule> {
 
 /// "sk-estimator-doc-link-fitted" is a name of a style; keys are random, so they have digits.
 fn is_no_word(found: &str) -> bool {
-    found.len() >= 2 * LONG_WORD || found.bytes().any(|byte| byte.is_ascii_digit())
+    found.len() >= LONG_WORD || found.bytes().any(|byte| byte.is_ascii_digit())
 }
 
 fn own_rules(option: Option<&Value>) -> Result<Vec<Rule>, CoreError> {
@@ -202,7 +202,7 @@ fn own_rule((name, pattern): (&String, &Value)) -> Result<Rule, CoreError> {
         .map_err(|error| invalid(explain(pattern, &error)))?;
     Ok(Rule {
         name: name.clone(),
-        finder: Finder::Pattern(regex, |_| true),
+        finder: Finder::Whole(regex, |_| true),
     })
 }
 

@@ -162,7 +162,7 @@ fn secrets_are_redacted_by_name() {
 #[test]
 fn own_patterns_join_the_built_in_rules() {
     let options = json!({"redact": ["email"], "redact_patterns":
-        {"ticket": "TKT-[0-9]+", "all of it": "secret .+"}});
+        {"ticket": "(TKT|BUG)-[0-9]+", "all of it": "secret .+"}});
     assert_eq!(
         clean_text("TKT-1, a@b.com", options.clone()),
         "[ticket removed], [email removed]"
