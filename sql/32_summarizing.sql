@@ -82,8 +82,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.chunk_messages(jsonb, text, integer) IS
-    'A long conversation (of any shape that fit_messages() takes) as parts of at most max_tokens tokens by the upper '
-    'bound of count_messages(), to be processed one by one. Turns stay whole; one that is larger '
-    'becomes several parts of whole exchanges; an exchange or message that is larger is a part of '
-    'its own, with a WARNING. Not STRICT: a NULL argument is 22004. Errors: 22004, 22023, 22P02, '
-    '42704, 42725, 54000';
+    'A long conversation (of any shape that fit_messages() takes) as parts of at most max_tokens '
+    'tokens by the upper bound of count_messages(), to be processed one by one. Turns stay '
+    'whole; one that is larger becomes several parts of whole exchanges; an exchange or message '
+    'that is larger is a part of its own, with a WARNING. Not STRICT: a NULL argument '
+    'is 22004. Errors: 22004, 22023, 22P02, 42704, 42725, 54000';

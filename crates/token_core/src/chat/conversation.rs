@@ -152,8 +152,10 @@ fn format_of(messages: &[Value]) -> Format {
                 "input_text" | "output_text" | "input_image" | "input_file" => {
                     Some(Format::Responses)
                 }
-                "tool_use" | "tool_result" | "thinking" | "redacted_thinking" | "image"
-                | "document" => Some(Format::Anthropic),
+                "tool_use" | "tool_result" | "thinking" | "redacted_thinking" => {
+                    Some(Format::Anthropic)
+                }
+                "image" | "document" if block.get("source").is_some() => Some(Format::Anthropic),
                 _ => None,
             }),
     };
