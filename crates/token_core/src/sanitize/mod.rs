@@ -9,6 +9,7 @@ mod images;
 mod patterns;
 mod redact;
 mod rules;
+mod search;
 mod walk;
 
 pub use rules::{BUILT_IN, Rules};

@@ -3,6 +3,7 @@
 use super::IMAGE;
 use super::card::card_numbers;
 use super::patterns::DATA_URI;
+use super::search::Search;
 use crate::interrupt;
 use once_cell::sync::Lazy;
 use regex::Regex;
@@ -18,6 +19,8 @@ pub enum Finder {
     Whole(Regex, fn(&str) -> bool),
     /// What the first group that matches has.
     Group(Regex),
+    /// The whole match of an expression of the caller's own.
+    Own(Search),
     Cards,
 }
 
@@ -169,6 +172,7 @@ impl Finder {
             }
         };
         match self {
+            Self::Own(search) => search.for_each(text, add),
             Self::Cards => card_numbers(text).into_iter().for_each(add),
             Self::Whole(regex, accepts) => regex
                 .find_iter(text)

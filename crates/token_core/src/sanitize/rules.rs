@@ -4,17 +4,16 @@ use super::IMAGE;
 use super::images::{Images, Mode};
 use super::patterns::{API_KEY, BEARER_TOKEN, EMAIL};
 use super::redact::{Finder, Redactor, Rule};
+use super::search::Search;
 use crate::chat::kind_of;
 use crate::error::CoreError;
 use once_cell::sync::Lazy;
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 use serde_json::{Map, Value};
 
 /// The names of the built-in rules.
 pub const BUILT_IN: [&str; 4] = ["email", "api_key", "bearer_token", "card_number"];
 
-/// Bytes of a compiled expression, which bound the time that it takes for each byte of a text.
-const MAX_COMPILED: usize = 1 << 20;
 const MAX_PATTERNS: usize = 64;
 const MAX_PATTERN_BYTES: usize = 4096;
 const MAX_NAME_CHARS: usize = 64;
@@ -196,30 +195,9 @@ fn own_rule((name, pattern): (&String, &Value)) -> Result<Rule, CoreError> {
             pattern.len()
         )));
     }
-    let regex = RegexBuilder::new(pattern)
-        .size_limit(MAX_COMPILED)
-        .build()
-        .map_err(|error| invalid(explain(pattern, &error)))?;
+    let search = Search::new(pattern).map_err(invalid)?;
     Ok(Rule {
         name: name.clone(),
-        finder: Finder::Whole(regex, |_| true),
+        finder: Finder::Own(search),
     })
-}
-
-/// What is wrong with a pattern, without quoting it as the regex crate does.
-fn explain(pattern: &str, error: &regex::Error) -> String {
-    let at = |kind: &dyn std::fmt::Display, offset: usize| {
-        format!(
-            "At byte {offset}: {}.",
-            kind.to_string().trim_end_matches('.')
-        )
-    };
-    if matches!(error, regex::Error::CompiledTooBig(_)) {
-        return format!("Compiled, it takes more than {MAX_COMPILED} bytes.");
-    }
-    match regex_syntax::parse(pattern) {
-        Err(regex_syntax::Error::Parse(error)) => at(error.kind(), error.span().start.offset),
-        Err(regex_syntax::Error::Translate(error)) => at(error.kind(), error.span().start.offset),
-        _ => "It does not compile.".to_owned(),
-    }
 }
