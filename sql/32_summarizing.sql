@@ -17,9 +17,10 @@ CREATE FUNCTION @extschema@.extractive_summary(content text, model text, max_tok
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    IF content IS NULL OR max_tokens IS NULL THEN
+    IF content IS NULL OR model IS NULL OR max_tokens IS NULL THEN
         PERFORM token_mgmt._raise('22004', format('%s must not be null',
-            CASE WHEN content IS NULL THEN 'content' ELSE 'max_tokens' END), NULL, NULL);
+            CASE WHEN content IS NULL THEN 'content' WHEN model IS NULL THEN 'model'
+                ELSE 'max_tokens' END), NULL, NULL);
     END IF;
     IF max_tokens < 0 THEN
         PERFORM token_mgmt._raise('22023', 'max_tokens must be at least 0',
@@ -55,9 +56,10 @@ DECLARE
     parts jsonb;
     large record;
 BEGIN
-    IF messages IS NULL OR max_tokens IS NULL THEN
+    IF messages IS NULL OR model IS NULL OR max_tokens IS NULL THEN
         PERFORM token_mgmt._raise('22004', format('%s must not be null',
-            CASE WHEN messages IS NULL THEN 'messages' ELSE 'max_tokens' END), NULL, NULL);
+            CASE WHEN messages IS NULL THEN 'messages' WHEN model IS NULL THEN 'model'
+                ELSE 'max_tokens' END), NULL, NULL);
     END IF;
     IF max_tokens < 1 THEN
         PERFORM token_mgmt._raise('22023', 'max_tokens must be at least 1',

@@ -29,7 +29,7 @@ ORDER BY max_tokens DESC, chunk_no;
 SELECT c.* FROM talk, chunk_messages(talk.messages, 'gpt-4o', 20) c;
 
 SELECT * FROM show_error($$SELECT extractive_summary(NULL, 'gpt-4o', 1)$$);
-SELECT * FROM show_error($$SELECT extractive_summary('a', NULL, 1)$$);
+SELECT * FROM show_error($$SELECT extractive_summary('a', NULL, -1)$$);
 SELECT * FROM show_error($$SELECT extractive_summary('a', 'gpt-4o', NULL)$$);
 SELECT * FROM show_error($$SELECT extractive_summary('a', 'gpt-4o', -1)$$);
 SELECT * FROM show_error($$SELECT extractive_summary('a', 'nothing', 1)$$);
