@@ -65,7 +65,7 @@ CREATE TYPE token_mgmt.usage_entry AS (
 );
 COMMENT ON TYPE token_mgmt.usage_entry IS
     'A settled call as the usage ledger has it; cost in USD, NULL where no price is known; flags '
-    'are overrun, late and same_transaction';
+    'are overrun, late, estimated (by settle_partial) and same_transaction';
 
 CREATE TABLE token_mgmt.reservation (
     tenant text NOT NULL,

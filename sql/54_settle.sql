@@ -7,9 +7,12 @@ CREATE TYPE token_mgmt._usage AS (
     reasoning_tokens integer,
     breakdown jsonb,
     metadata jsonb,
-    options jsonb
+    options jsonb,
+    is_estimated boolean
 );
-COMMENT ON TYPE token_mgmt._usage IS 'The arguments of settle_tokens under their own names';
+COMMENT ON TYPE token_mgmt._usage IS
+    'The arguments of settle_tokens under their own names, and whether they were counted here '
+    'rather than reported by the API';
 
 CREATE FUNCTION token_mgmt._check_usage(u token_mgmt._usage) RETURNS token_mgmt._usage
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -195,6 +198,9 @@ BEGIN
     IF is_late THEN
         e.flags := e.flags || 'late'::text;
     END IF;
+    IF u.is_estimated THEN
+        e.flags := e.flags || 'estimated'::text;
+    END IF;
     -- In a restored database the number of another server's transaction comes up again.
     IF r.reserved_xid = pg_current_xact_id() AND r.reserved_at >= transaction_timestamp() THEN
         e.flags := e.flags || 'same_transaction'::text;
@@ -224,7 +230,8 @@ CREATE FUNCTION @extschema@.settle_tokens(
 AS $$
 BEGIN
     RETURN token_mgmt._settle((reservation_id, prompt_tokens, completion_tokens, cached_tokens,
-        cache_write_tokens, reasoning_tokens, breakdown, metadata, options)::token_mgmt._usage);
+        cache_write_tokens, reasoning_tokens, breakdown, metadata, options, false
+        )::token_mgmt._usage);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.settle_tokens(
