@@ -94,7 +94,8 @@ DECLARE
     wanted token_mgmt._wanted[] := '{}';
     settings jsonb;
     is_default boolean := r.completion_tokens IS NULL;
-    asked integer := coalesce(r.completion_tokens, token_mgmt._default_completion(m));
+    asked integer := coalesce(r.completion_tokens, (profile ->> 'completion')::integer,
+        token_mgmt._default_completion(m));
     least_completion integer := greatest(r.min_completion_tokens, 1);
     completion integer := asked;
     cap numeric;

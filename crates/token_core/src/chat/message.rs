@@ -15,6 +15,16 @@ const PER_CALL: u64 = 3;
 /// What a message of role function has less than others (hmarr/openai-chat-tokens).
 const FUNCTION_ROLE_DISCOUNT: u64 = 2;
 
+/// Items of the Responses API whose fields are known.
+const KNOWN_ITEMS: [&str; 6] = [
+    "message",
+    "function_call",
+    "function_call_output",
+    "custom_tool_call",
+    "custom_tool_call_output",
+    "reasoning",
+];
+
 /// A plain text that fitting may cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TextCount {
@@ -82,6 +92,9 @@ pub fn count_message(
         count: MessageCount::start(role, section),
     };
     tally.role(role);
+    if format == Format::Responses {
+        tally.item_type(shape::item_type(message));
+    }
     if let Value::Object(map) = message {
         for (key, value) in map {
             match format {
@@ -151,6 +164,20 @@ impl Tally<'_> {
                 }
             }
             _ => self.unknown(key, value),
+        }
+    }
+
+    fn item_type(&mut self, kind: &str) {
+        if !KNOWN_ITEMS.contains(&kind) {
+            self.unknown_block(kind);
+        }
+    }
+
+    fn unknown_block(&mut self, kind: &str) {
+        self.count.is_uncertain = true;
+        let unknown = &mut self.count.unknown_blocks;
+        if !kind.is_empty() && !unknown.iter().any(|known| known == kind) {
+            unknown.push(kind.chars().take(32).collect());
         }
     }
 
@@ -239,11 +266,7 @@ impl Tally<'_> {
             "tool_use" | "server_tool_use" => self.tool_use(map),
             "tool_result" => self.tool_result(path, map),
             kind => {
-                if !kind.is_empty() && !self.count.unknown_blocks.iter().any(|it| it == kind) {
-                    self.count
-                        .unknown_blocks
-                        .push(kind.chars().take(32).collect());
-                }
+                self.unknown_block(kind);
                 self.json(part);
             }
         }
