@@ -180,7 +180,7 @@ BEGIN
     ) u
     HAVING count(*) >= 3;
     spare := (profile ->> 'completion')::integer - greatest(used, 256);
-    IF spare > 0 THEN
+    IF used IS NOT NULL AND spare > 0 THEN
         profile := profile || jsonb_build_object(
             'completion', (profile ->> 'completion')::integer - spare);
         IF profile -> 'sections' ->> 'history' IS NOT NULL THEN

@@ -76,7 +76,7 @@ SELECT * FROM show_error($$SELECT prepare_request('ann', 'gpt-4o', session_id =>
 SELECT agent FROM token_mgmt.set_agent('follower', '{"max_context_tokens": 4000, "max_history_tokens": 500, "max_completion_tokens": 2000,
     "follow_usage": true}');
 SELECT p.completion_tokens FROM prepare_request('ann', 'gpt-4o', session_id => 's', agent => 'follower') p;
-SELECT count(s.*) FROM generate_series(1, 3) i, reserve_tokens('ann', 100, 2000, model => 'gpt-4o', session_id => 's', agent => 'follower') r,
+SELECT count(s.*) FROM generate_series(1, 3) i, reserve_tokens('ann', 99 + sign(i)::integer, 2000, model => 'gpt-4o', session_id => 's', agent => 'follower') r,
     settle_tokens(r.reservation_id, 100, 400) s;
 SELECT p.completion_tokens FROM prepare_request('ann', 'gpt-4o', session_id => 's', agent => 'follower') p;
 SELECT (r.prepared -> 'settings' -> 'budgets' ->> 'history')::integer AS history FROM token_mgmt.reservation r
