@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::cell::Cell;
 use token_core::chat::{Basis, Conversation, Counter, Factor, Tokenizer, Tools};
 use token_core::encoding::Encoding;
-use token_core::fit::{Budgets, Options, Request, Strategy, fit};
+use token_core::fit::{Budgets, CutStep, Options, Request, Strategy, fit};
 use token_core::window::{Overflow, Window};
 
 /// Counts calls and bytes on their way to the encoding.
@@ -67,6 +67,26 @@ fn conversation(count: usize) -> Vec<Value> {
 
 /// Calls and bytes per message, when fitted into `window` tokens.
 fn work(messages: Vec<Value>, window: u64) -> (f64, f64) {
+    let options = Options {
+        cut: true,
+        ..Options::default()
+    };
+    work_by(
+        messages,
+        window,
+        Strategy::Recent,
+        Budgets::default(),
+        options,
+    )
+}
+
+fn work_by(
+    messages: Vec<Value>,
+    window: u64,
+    strategy: Strategy,
+    budgets: Budgets,
+    options: Options,
+) -> (f64, f64) {
     let count = messages.len() as f64;
     let meter = Meter::new();
     let one = Factor::new(1.0).unwrap();
@@ -84,20 +104,12 @@ fn work(messages: Vec<Value>, window: u64) -> (f64, f64) {
     let request = Request {
         window,
         overflow: Overflow::Fit,
-        strategy: Strategy::Recent,
-        budgets: Budgets::default(),
-        options: Options {
-            cut: true,
-            ..Options::default()
-        },
+        strategy,
+        budgets,
+        options,
     };
-    let answer = fit(
-        Conversation::from_list(messages),
-        &Tools::default(),
-        &counter,
-        &request,
-    )
-    .unwrap();
+    let conversation = Conversation::from_list(messages);
+    let answer = fit(conversation, &Tools::default(), &counter, &request).unwrap();
     assert_eq!(answer["status"], "fitted");
     (
         meter.calls.get() as f64 / count,
@@ -124,6 +136,62 @@ fn each_text_is_counted_once() {
             assert!(bytes < 195.0, "{count}: {bytes} bytes per message");
         }
     }
+}
+
+/// However many sections and strategies are applied.
+#[test]
+fn each_text_is_counted_once_by_every_strategy() {
+    let strategies = [Strategy::Recent, Strategy::MiddleOut, Strategy::Importance];
+    for strategy in strategies {
+        for group_topics in [false, true] {
+            let budgets = Budgets {
+                history: Some(3000),
+                rag: Some(500),
+                ..Budgets::default()
+            };
+            let options = Options {
+                group_topics,
+                cut_step: CutStep::Tokens(0),
+                ..Options::default()
+            };
+            for count in [100, 1000, 10_000] {
+                let mut messages = conversation(count);
+                let document = "A document about foxes and dogs. ".repeat(6);
+                let document = json!({"role": "user", "content": document,
+                                      "token_mgmt": {"section": "rag"}});
+                messages.splice(0..0, vec![document; count / 10]);
+                let (_, bytes) =
+                    work_by(messages, 3200, strategy, budgets.clone(), options.clone());
+                assert!(
+                    bytes < 205.0,
+                    "{strategy:?} {count}: {bytes} bytes per message"
+                );
+            }
+        }
+    }
+}
+
+/// A summary is made of what went, whose best sentences are counted once more.
+#[test]
+fn a_summary_costs_as_much_per_message_at_every_size() {
+    let work = |count: usize| {
+        let options = Options::default();
+        let budgets = Budgets::default();
+        work_by(
+            conversation(count),
+            4000,
+            Strategy::Summary,
+            budgets,
+            options,
+        )
+        .1
+    };
+    let small = work(1000);
+    let large = work(10_000);
+    assert!(
+        large < small * 1.1 && large < 2.0 * 195.0,
+        "{small}, then {large} bytes per message"
+    );
 }
 
 #[test]

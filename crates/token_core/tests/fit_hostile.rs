@@ -116,3 +116,112 @@ fn errors_never_quote_the_prompt() {
     let error = count_json("[]", None, counter).unwrap_err();
     assert_eq!(error.kind, ErrorKind::InvalidArgument);
 }
+
+fn fit_by(messages: &Value, request: Value) -> Value {
+    let mut all = json!({"encoding": "o200k_base", "basis": "exact", "window": 100_000,
+                         "completion": 10});
+    for (key, value) in request.as_object().unwrap() {
+        all[key] = value.clone();
+    }
+    let answer = fit_json(&messages.to_string(), None, &all.to_string()).unwrap();
+    serde_json::from_str(&answer).unwrap()
+}
+
+#[test]
+fn a_hundred_thousand_messages_are_fitted_by_every_strategy() {
+    let message = |at: usize| match at % 2 {
+        0 => json!({"role": "user", "content": format!("Question {at} about the weather")}),
+        _ => json!({"role": "assistant", "content": format!("Answer {at}. It rains.")}),
+    };
+    let mut messages: Vec<Value> = (0..100_000).map(message).collect();
+    messages.push(json!({"role": "user", "content": "And tomorrow?"}));
+    let messages = Value::from(messages);
+    for strategy in ["recent", "middle_out", "importance", "summary"] {
+        let options = json!({"group_topics": true, "drop_duplicates": true,
+                             "drop_superseded": true, "squeeze": true, "cut": true});
+        let answer = fit_by(&messages, json!({"strategy": strategy, "options": options}));
+        assert_eq!(answer["status"], "fitted", "{strategy}");
+        assert!(answer["prompt_tokens"].as_u64().unwrap() <= 99_990);
+    }
+}
+
+#[test]
+fn all_pinned_or_all_of_one_topic_is_no_slower() {
+    for steering in [
+        json!({"pinned": true}),
+        json!({"topic": "a"}),
+        json!({"section": "rag"}),
+    ] {
+        let message = |at: usize| match at % 3 {
+            0 => json!({"role": "user", "content": "x", "token_mgmt": steering}),
+            1 => json!({"role": "assistant", "content": null, "tool_calls": [
+                {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}]}),
+            _ => json!({"role": "tool", "tool_call_id": "a", "content": "y"}),
+        };
+        let mut messages: Vec<Value> = (0..60_000).map(message).collect();
+        messages.push(json!({"role": "user", "content": "And now?"}));
+        let options = json!({"group_topics": true});
+        let answer = fit_by(&Value::from(messages), json!({"options": options}));
+        assert!(answer["status"] == "fitted" || answer["status"] == "denied");
+    }
+}
+
+#[test]
+fn a_message_of_fifty_megabytes_is_cut_or_denied() {
+    let huge = "The quick brown fox jumps over the lazy dog. ".repeat(1_200_000);
+    let messages = json!([{"role": "user", "content": huge},
+                          {"role": "assistant", "content": "ok"},
+                          {"role": "user", "content": "What was that?"}]);
+    let answer = fit_by(&messages, json!({"options": {"cut": true}}));
+    assert_eq!(answer["truncated"], 1);
+    let last = json!([{"role": "user", "content": huge}]);
+    let answer = fit_by(&last, json!({"options": {"cut": true}}));
+    assert_eq!(
+        (&answer["status"], &answer["cause"]),
+        (&json!("denied"), &json!("window"))
+    );
+}
+
+#[test]
+fn thousands_of_tools_are_counted() {
+    let tool = |at: usize| {
+        let properties = json!({"city": {"type": "string", "description": "Where"}});
+        json!({"type": "function", "function": {"name": format!("tool_{at}"),
+            "description": "Looks something up", "parameters":
+            {"type": "object", "properties": properties, "required": ["city"]}}})
+    };
+    let tools: Vec<Value> = (0..5000).map(tool).collect();
+    let messages = r#"[{"role": "user", "content": "x"}]"#;
+    let tools = Value::from(tools).to_string();
+    let answer = fit_json(messages, Some(&tools), REQUEST).unwrap();
+    let answer: Value = serde_json::from_str(&answer).unwrap();
+    assert_eq!(answer["status"], "denied");
+    assert!(answer["prompt_tokens"].as_u64().unwrap() > 100_000);
+}
+
+#[test]
+fn unknown_blocks_are_estimates_that_stay_and_are_named() {
+    let block = json!({"type": "hologram", "frames": [1, 2, 3]});
+    let data = "QUJD".repeat(500_000);
+    for messages in [
+        json!([{"role": "user", "content": [block, {"type": "text", "text": "x"}]}]),
+        json!([{"role": "user", "content": [block, {"type": "tool_result", "tool_use_id": "a"}]},
+               {"role": "assistant", "content": [{"type": "thinking", "thinking": "x"}]},
+               {"role": "user", "content": [block]}]),
+        json!([{"role": "user", "content": [{"type": "input_text", "text": "x"}]}, block]),
+        json!([{"role": "user", "content": [{"type": "hologram", "data": data}]}]),
+    ] {
+        let answer = fit_by(&messages, json!({}));
+        assert!(answer["messages"].to_string().contains("hologram"));
+        assert_eq!(answer["method"], "estimate");
+        let warnings = answer["warnings"].to_string();
+        assert!(
+            warnings.contains("content of type \\\"hologram\\\""),
+            "{warnings}"
+        );
+        assert!(
+            answer["prompt_tokens"].as_u64().unwrap() < 100_000,
+            "base64 is no text"
+        );
+    }
+}
