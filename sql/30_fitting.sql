@@ -266,6 +266,11 @@ BEGIN
     PERFORM token_mgmt._check_count('completion_tokens', completion_tokens),
         token_mgmt._check_count('max_prompt_tokens', max_prompt_tokens),
         token_mgmt._check_object('options', options, NULL);
+    IF options ? 'session_id' THEN
+        options := options - 'session_id' || CASE WHEN options ? 'summary' THEN '{}'
+            ELSE jsonb_build_object('summary',
+                token_mgmt._session_summary(options ->> 'session_id')) END;
+    END IF;
     profile := token_mgmt._agent_settings(agent, NULL);
     m := token_mgmt._limited(token_mgmt._resolve_model(model), profile);
     SELECT f.answer INTO answer

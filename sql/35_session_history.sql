@@ -243,3 +243,16 @@ COMMENT ON FUNCTION @extschema@.session_history(text, text, integer, text, jsonb
     'NULL is what the agent''s context and the model''s window leave beside a completion. Not '
     'STRICT: NULL is not given. Errors: TM006, 22004, 22023, 42704, P0002';
 REVOKE ALL ON FUNCTION @extschema@.session_history(text, text, integer, text, jsonb) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._session_summary(session_id text) RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN (token_mgmt._session(session_id, NULL)).summary;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._session_summary(text) IS
+    'The summary that save_summary() kept for a session, for fit_messages() and its option '
+    'session_id; NULL if there is none. Errors: 22004, P0002';
+REVOKE ALL ON FUNCTION token_mgmt._session_summary(text) FROM PUBLIC;

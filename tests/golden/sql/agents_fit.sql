@@ -69,6 +69,11 @@ SELECT p.messages FROM prepare_request('ann', 'gpt-4o', completion_tokens => 100
 SELECT jsonb_array_length(p.messages) AS messages FROM prepare_request('ann', 'gpt-4o', completion_tokens => 100, session_id => 's') p;
 SELECT r.prepared ? 'receipt' AS receipt, r.prepared -> 'removed' AS removed, r.prepared ? 'messages' AS messages
 FROM token_mgmt.reservation r WHERE r.request_id = 'r1';
+-- A session's own summary stands for what fit_messages() drops.
+SELECT summary FROM save_summary('s', 2, 'Ann was written to.');
+SELECT f.messages -> 2 ->> 'content' AS summary FROM fit_messages(told(30, story => 1), 'gpt-4o', 0, max_prompt_tokens => 400,
+    strategy => 'summary', options => '{"session_id": "s"}') f;
+SELECT * FROM show_error($$SELECT fit_messages(told(1), 'gpt-4o', options => '{"session_id": "none"}')$$);
 SELECT * FROM show_error($$SELECT prepare_request('ann', 'gpt-4o')$$);
 SELECT * FROM show_error($$SELECT prepare_request('ann', 'gpt-4o', session_id => 'no such')$$);
 
