@@ -2,7 +2,6 @@
 //! an estimate.
 
 use super::Counter;
-use super::image::{ImageSource, count_image, image_source};
 use super::media;
 use super::shape::{self, Format, Role, STEERING_KEY, Section};
 use serde_json::{Map, Value};
@@ -11,7 +10,7 @@ use serde_json::{Map, Value};
 const PER_MESSAGE: u64 = 3;
 const PER_NAME: u64 = 1;
 /// A function call (hmarr/openai-chat-tokens); a tool call is taken to cost as much, each.
-const PER_CALL: u64 = 3;
+pub(super) const PER_CALL: u64 = 3;
 /// What a message of role function has less than others (hmarr/openai-chat-tokens).
 const FUNCTION_ROLE_DISCOUNT: u64 = 2;
 
@@ -122,12 +121,13 @@ pub fn section_of(role: Role, message: &Value) -> Section {
     })
 }
 
-struct Tally<'a> {
-    counter: &'a Counter<'a>,
-    padded: bool,
+/// A message on its way through.
+pub(super) struct Tally<'a> {
+    pub counter: &'a Counter<'a>,
+    pub padded: bool,
     /// Whether what is counted now was written by a tool.
-    is_result: bool,
-    count: MessageCount,
+    pub is_result: bool,
+    pub count: MessageCount,
 }
 
 impl Tally<'_> {
@@ -173,7 +173,7 @@ impl Tally<'_> {
         }
     }
 
-    fn unknown_block(&mut self, kind: &str) {
+    pub(super) fn unknown_block(&mut self, kind: &str) {
         self.count.is_uncertain = true;
         let unknown = &mut self.count.unknown_blocks;
         if !kind.is_empty() && !unknown.iter().any(|known| known == kind) {
@@ -199,118 +199,6 @@ impl Tally<'_> {
             ("encrypted_content", Value::String(text)) => self.sealed_text(text),
             _ => self.unknown(key, value),
         }
-    }
-
-    fn content(&mut self, path: &str, content: &Value) {
-        match content {
-            Value::String(text) => {
-                let tokens = if self.padded {
-                    self.padded_text(text)
-                } else {
-                    self.text(text)
-                };
-                self.can_cut(path.to_owned(), tokens);
-            }
-            Value::Array(parts) => {
-                for (index, part) in parts.iter().enumerate() {
-                    self.part(&format!("{path}/{index}"), part);
-                }
-                if self.padded {
-                    self.text("\n");
-                }
-            }
-            other => self.unknown("content", other),
-        }
-    }
-
-    fn can_cut(&mut self, path: String, tokens: u64) {
-        let is_result = self.is_result;
-        self.count.texts.push(TextCount {
-            path,
-            tokens,
-            is_result,
-        });
-    }
-
-    fn part(&mut self, path: &str, part: &Value) {
-        let Value::Object(map) = part else {
-            return self.json(part);
-        };
-        if let Some(image) = image_source(part) {
-            return self.image(&image);
-        }
-        match shape::block_type(part) {
-            "text" | "input_text" | "output_text" | "summary_text" => {
-                if let Some(text) = shape::string(part, "text") {
-                    let tokens = self.text(text);
-                    self.can_cut(format!("{path}/text"), tokens);
-                }
-                self.others(map, &["type", "text", "cache_control"]);
-            }
-            "refusal" => {
-                if let Some(text) = shape::string(part, "refusal") {
-                    self.text(text);
-                }
-                self.others(map, &["type", "refusal", "cache_control"]);
-            }
-            "thinking" => {
-                if let Some(text) = shape::string(part, "thinking") {
-                    self.upper(text);
-                }
-            }
-            "redacted_thinking" => {
-                if let Some(data) = shape::string(part, "data") {
-                    self.sealed_text(data);
-                }
-            }
-            "tool_use" | "server_tool_use" => self.tool_use(map),
-            "tool_result" => self.tool_result(path, map),
-            kind => {
-                self.unknown_block(kind);
-                self.json(part);
-            }
-        }
-    }
-
-    fn image(&mut self, image: &ImageSource) {
-        let image = count_image(self.counter.images, image);
-        self.count.images += image.tokens;
-        self.count.low += image.low;
-        self.count.is_uncertain |= !image.is_certain;
-    }
-
-    /// Input is JSON, which the model sees in compact form.
-    fn tool_use(&mut self, map: &Map<String, Value>) {
-        self.count.is_uncertain = true;
-        self.count.overhead += PER_CALL;
-        for (key, value) in map {
-            match (key.as_str(), value) {
-                ("type" | "cache_control", _) => {}
-                ("id", Value::String(id)) => self.upper(id),
-                ("name", Value::String(name)) => {
-                    self.text(name);
-                }
-                ("input", Value::Null) => {}
-                ("input", input) => {
-                    self.text(&input.to_string());
-                }
-                _ => self.unknown(key, value),
-            }
-        }
-    }
-
-    fn tool_result(&mut self, path: &str, map: &Map<String, Value>) {
-        self.count.is_uncertain = true;
-        let is_result = std::mem::replace(&mut self.is_result, true);
-        for (key, value) in map {
-            match (key.as_str(), value) {
-                ("type" | "cache_control" | "is_error", _) | (_, Value::Null) => {}
-                ("tool_use_id", Value::String(id)) => self.upper(id),
-                ("content", content) => self.content(&format!("{path}/content"), content),
-                _ => self.unknown(key, value),
-            }
-        }
-        self.is_result = is_result;
     }
 
     fn tool_call(&mut self, call: &Value) {
@@ -344,7 +232,7 @@ impl Tally<'_> {
         }
     }
 
-    fn others(&mut self, map: &Map<String, Value>, known: &[&str]) {
+    pub(super) fn others(&mut self, map: &Map<String, Value>, known: &[&str]) {
         for (key, value) in map {
             if !known.contains(&key.as_str()) {
                 self.unknown(key, value);
@@ -353,7 +241,7 @@ impl Tally<'_> {
     }
 
     /// A key that no rule is known for: at most its compact JSON, perhaps nothing at all.
-    fn unknown(&mut self, key: &str, value: &Value) {
+    pub(super) fn unknown(&mut self, key: &str, value: &Value) {
         if !value.is_null() {
             self.upper(key);
             self.json(value);
@@ -362,14 +250,14 @@ impl Tally<'_> {
 
     /// JSON that no rule is known for: at most its compact form, and for files in it what they may
     /// cost as pages, never the length of their base64.
-    fn json(&mut self, value: &Value) {
+    pub(super) fn json(&mut self, value: &Value) {
         let (text, files) = media::without_base64(value);
         self.upper(&text);
         self.count.images += files;
     }
 
     /// Encrypted text: at most a token for three of its bytes.
-    fn sealed_text(&mut self, base64: &str) {
+    pub(super) fn sealed_text(&mut self, base64: &str) {
         self.count.text += self.counter.high.up(media::encrypted_tokens(base64.len()));
         self.count.is_uncertain = true;
     }
@@ -380,12 +268,12 @@ impl Tally<'_> {
     }
 
     /// A text that may or may not be part of the prompt.
-    fn upper(&mut self, text: &str) {
+    pub(super) fn upper(&mut self, text: &str) {
         self.count.text += self.counter.high.up(self.counter.raw(text));
         self.count.is_uncertain = true;
     }
 
-    fn text(&mut self, text: &str) -> u64 {
+    pub(super) fn text(&mut self, text: &str) -> u64 {
         let raw = self.counter.raw(text);
         let tokens = self.counter.high.up(raw);
         self.count.text += tokens;
@@ -393,7 +281,7 @@ impl Tally<'_> {
         tokens
     }
 
-    fn padded_text(&mut self, text: &str) -> u64 {
+    pub(super) fn padded_text(&mut self, text: &str) -> u64 {
         self.text(&format!("{text}\n"))
     }
 }

@@ -6,6 +6,7 @@ pub mod image;
 mod input;
 mod media;
 mod message;
+mod part;
 pub mod shape;
 mod split;
 mod tools;
