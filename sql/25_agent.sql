@@ -140,8 +140,8 @@ $$;
 COMMENT ON FUNCTION token_mgmt._agent_settings(text, text) IS
     'An agent''s profile as the fitting core takes it: max_context, sections, completion, safety, '
     'precedence and so on. Not STRICT: NULL without an agent, a NULL tenant is the session''s. '
-    'Errors: 42704. PUBLIC may call it, as fit_messages() does: a profile says nothing about '
-    'anybody''s use';
+    'Errors: 42704. Who may call it, may name an agent in fit_messages()';
+REVOKE ALL ON FUNCTION token_mgmt._agent_settings(text, text) FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt._check_agent_setting(key text, value jsonb) RETURNS void
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE

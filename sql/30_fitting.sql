@@ -271,7 +271,15 @@ BEGIN
             ELSE jsonb_build_object('summary',
                 token_mgmt._session_summary(options ->> 'session_id')) END;
     END IF;
-    profile := token_mgmt._agent_settings(agent, NULL);
+    IF agent IS NOT NULL THEN
+        IF NOT has_function_privilege('token_mgmt._agent_settings(text, text)', 'EXECUTE') THEN
+            PERFORM token_mgmt._raise('42501', 'permission denied for the profiles of agents',
+                format('Role "%s" may not read them.', current_user),
+                'GRANT EXECUTE ON FUNCTION token_mgmt._agent_settings(text, text), or let '
+                'prepare_request() fit.');
+        END IF;
+        profile := token_mgmt._agent_settings(agent, NULL);
+    END IF;
     m := token_mgmt._limited(token_mgmt._resolve_model(model), profile);
     SELECT f.answer INTO answer
     FROM token_mgmt._fit_by(messages, tools, token_mgmt._fit_settings(m, completion_tokens,

@@ -44,6 +44,18 @@ SELECT agent FROM token_mgmt.set_agent('teller', '{"system_over": "refuse"}');
 SELECT * FROM show_error($$SELECT fit_messages(told(2, system => 100), 'gpt-4o', agent => 'teller')$$);
 SELECT * FROM show_error($$SELECT fit_messages(told(2), 'gpt-4o', agent => 'tellar')$$);
 
+-- A role needs to be let.
+CREATE ROLE agents_fit_app;
+SET ROLE agents_fit_app;
+SELECT * FROM show_error($$SELECT fit_messages('[{"role": "user", "content": "Hi"}]', 'gpt-4o', agent => 'teller')$$);
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION token_mgmt._agent_settings(text, text) TO agents_fit_app;
+SET ROLE agents_fit_app;
+SELECT f.status FROM fit_messages('[{"role": "user", "content": "Hi"}]', 'gpt-4o', agent => 'teller') f;
+RESET ROLE;
+REVOKE ALL ON FUNCTION token_mgmt._agent_settings(text, text) FROM agents_fit_app;
+DROP ROLE agents_fit_app;
+
 -- Past 85 % of the window there is a warning; what an agent may not ask for is lowered.
 SELECT f.completion_tokens, f.warnings FROM fit_messages(told(2), 'gpt-4o', 5000, agent => 'teller') f;
 SELECT f.warnings FROM fit_messages(jsonb_build_array(jsonb_build_object('role', 'user', 'content', repeat('word ', 7100))), 'gpt-4', 500) f;
