@@ -184,8 +184,8 @@ BEGIN
             need := 'Give an array with each of "system", "user", "story", "history" and "rag".';
         ELSE
             is_right := jsonb_typeof(value) = 'array'
-                AND NOT jsonb_path_exists(value, '$[*] ? (@.type() != "string" || @ == "")');
-            need := 'Give an array of names of rules.';
+                AND value <@ '["email", "api_key", "bearer_token", "card_number"]';
+            need := 'Give an array of "email", "api_key", "bearer_token" and "card_number".';
     END CASE;
     IF NOT is_right THEN
         PERFORM token_mgmt._raise('22023', format('%s of an agent is out of range', key),

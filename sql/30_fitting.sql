@@ -131,7 +131,8 @@ BEGIN
     IF model.modality = 'embedding' THEN
         ways := ARRAY['split the input'];
     ELSIF is_fitted THEN
-        ways := ways || 'shorten the system messages or the last user turn, which are kept'::text;
+        ways := ways || ('shorten the system messages or the last user turn, which are kept (the '
+            'option cut lets its tool results be cut)')::text;
     ELSIF cause <> 'max_output' THEN
         ways := ways || 'shorten the prompt with fit_messages()'::text;
     END IF;
@@ -408,7 +409,7 @@ CREATE TYPE token_mgmt.message_problem AS (
 );
 COMMENT ON TYPE token_mgmt.message_problem IS
     'What a provider would refuse. index counts messages from 0 and is NULL for Anthropic''s '
-    'system; kind is shape (of the message alone) or pairing (of calls and their results)';
+    'system; kind is shape (of the message alone), pairing (of calls and their results) or order';
 
 CREATE FUNCTION @extschema@.check_messages(messages jsonb, provider text DEFAULT NULL)
     RETURNS SETOF token_mgmt.message_problem

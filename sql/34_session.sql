@@ -121,7 +121,8 @@ COMMENT ON FUNCTION token_mgmt._message_tokens(jsonb, jsonb) IS
 CREATE FUNCTION token_mgmt._is_tool_result(message jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
-    SELECT message ->> 'role' IN ('tool', 'function')
+    SELECT coalesce(message ->> 'role' IN ('tool', 'function'), false)
+        OR coalesce(message ->> 'type' ~ '_output$', false)
         OR jsonb_path_exists(message, '$.content[*] ? (@.type == "tool_result")')
 $$;
 COMMENT ON FUNCTION token_mgmt._is_tool_result(jsonb) IS
@@ -174,8 +175,10 @@ BEGIN
         PERFORM token_mgmt._raise('22023', 'message and role or content are both given', NULL,
             'Give role and content, or a whole chat message as message.');
     END IF;
-    IF jsonb_typeof(message) <> 'object'
-        OR message IS NOT NULL AND jsonb_typeof(message -> 'role') IS DISTINCT FROM 'string'
+    -- Items of the Responses API say by their type whose they are.
+    IF jsonb_typeof(message) <> 'object' OR message IS NOT NULL
+        AND coalesce(jsonb_typeof(message -> 'role'), jsonb_typeof(message -> 'type'))
+            IS DISTINCT FROM 'string'
     THEN
         PERFORM token_mgmt._raise('22P02', 'malformed message', format(
             CASE jsonb_typeof(message) WHEN 'object'
@@ -186,10 +189,14 @@ BEGIN
             'Pass one chat message, such as {"role": "user", "content": "Hello!"}.');
     END IF;
     PERFORM token_mgmt._check_object('the key token_mgmt of a message', hints,
-        '{section,importance,pinned}');
+        '{section,importance,pinned,topic}');
+    -- A topic is for fitting alone, and stays where it is.
     result.message := coalesce(message - 'token_mgmt',
-        jsonb_build_object('role', role, 'content', content));
-    result.role := result.message ->> 'role';
+            jsonb_build_object('role', role, 'content', content))
+        || CASE WHEN hints ->> 'topic' IS NULL THEN '{}' ELSE jsonb_build_object('token_mgmt',
+            jsonb_build_object('topic', hints ->> 'topic')) END;
+    result.role := coalesce(result.message ->> 'role',
+        CASE WHEN result.message ->> 'type' ~ '_output$' THEN 'tool' ELSE 'assistant' END);
     result.section := coalesce(_new_message.section, hints ->> 'section');
     IF result.section NOT IN ('system', 'user', 'story', 'history', 'rag', 'summary') THEN
         PERFORM token_mgmt._raise('22023', 'unknown section of a message', NULL,
@@ -209,7 +216,7 @@ BEGIN
     result.pinned := coalesce(_new_message.pinned, (hints ->> 'pinned')::boolean,
         result.role IN ('system', 'developer') AND coalesce(result.section, 'system') = 'system');
     IF result.pinned AND (token_mgmt._is_tool_result(result.message)
-        OR result.message ? 'tool_calls'
+        OR result.message ? 'tool_calls' OR result.message ->> 'type' ~ '_call$'
         OR jsonb_path_exists(result.message, '$.content[*] ? (@.type == "tool_use")'))
     THEN
         PERFORM token_mgmt._raise('22023', 'tool calls and their results cannot be pinned', NULL,

@@ -83,9 +83,9 @@ CREATE FUNCTION token_mgmt._sent_message(m token_mgmt.message) RETURNS jsonb
 AS $$
     SELECT CASE WHEN m.section IS NULL AND m.importance IS NULL
         AND (NOT m.pinned OR m.role IN ('system', 'developer')) THEN m.message
-    ELSE m.message || jsonb_build_object('token_mgmt', jsonb_strip_nulls(jsonb_build_object(
-        'section', m.section, 'importance', m.importance,
-        'pinned', CASE WHEN m.pinned THEN true END))) END
+    ELSE m.message || jsonb_build_object('token_mgmt', coalesce(m.message -> 'token_mgmt', '{}')
+        || jsonb_strip_nulls(jsonb_build_object('section', m.section, 'importance', m.importance,
+            'pinned', CASE WHEN m.pinned THEN true END))) END
 $$;
 COMMENT ON FUNCTION token_mgmt._sent_message(token_mgmt.message) IS
     'A message as fit_messages() takes it, with section, importance and pinned where they matter';
@@ -167,6 +167,39 @@ COMMENT ON FUNCTION token_mgmt._history_limit(token_mgmt.session, text, integer)
     '42704';
 REVOKE ALL ON FUNCTION token_mgmt._history_limit(token_mgmt.session, text, integer) FROM PUBLIC;
 
+CREATE FUNCTION token_mgmt._sent_messages(s token_mgmt.session, from_no bigint) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH sent AS (
+        SELECT p.message_no, p.role, token_mgmt._sent_message(p) AS message
+        FROM token_mgmt.message p
+        WHERE p.tenant = s.tenant AND p.session_id = s.session_id AND p.pinned
+            AND p.message_no < coalesce(from_no, s.message_count + 1)
+        UNION ALL
+        SELECT m.message_no, m.role, token_mgmt._sent_message(m)
+        FROM token_mgmt.message m
+        WHERE m.tenant = s.tenant AND m.session_id = s.session_id
+            AND m.message_no BETWEEN from_no AND s.message_count
+    ), head AS (
+        -- The summary comes behind the system messages that the conversation begins with.
+        SELECT coalesce(min(m.message_no), 9223372036854775807) AS upto FROM sent m
+        WHERE m.role NOT IN ('system', 'developer')
+            OR m.message_no > s.summary_upto
+    ), placed AS (
+        SELECT m.message_no, 1 AS place, m.message FROM sent m
+        UNION ALL
+        SELECT l.upto, 0, token_mgmt._summary_message(s.summary) FROM head l
+        WHERE s.summary IS NOT NULL
+    )
+    SELECT coalesce(jsonb_agg(p.message ORDER BY p.message_no, p.place), '[]')
+    FROM placed p
+$$;
+COMMENT ON FUNCTION token_mgmt._sent_messages(token_mgmt.session, bigint) IS
+    'A session''s messages from this number on, with the pinned ones before it and the summary; '
+    'those alone if it is NULL';
+REVOKE ALL ON FUNCTION token_mgmt._sent_messages(token_mgmt.session, bigint) FROM PUBLIC;
+
 CREATE FUNCTION token_mgmt._history_of(s token_mgmt.session, model text, max_tokens integer)
     RETURNS token_mgmt.session_history
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -190,30 +223,8 @@ BEGIN
     SELECT n.* INTO newest FROM token_mgmt._newest_messages(s, counter, most - fixed) n;
     result.from_no := newest.from_no;
     result.has_more := newest.is_cut;
-    WITH sent AS (
-        SELECT p.message_no, p.role, token_mgmt._sent_message(p) AS message
-        FROM token_mgmt.message p
-        WHERE p.tenant = s.tenant AND p.session_id = s.session_id AND p.pinned
-            AND p.message_no < coalesce(newest.from_no, s.message_count + 1)
-        UNION ALL
-        SELECT m.message_no, m.role, token_mgmt._sent_message(m)
-        FROM token_mgmt.message m
-        WHERE m.tenant = s.tenant AND m.session_id = s.session_id
-            AND m.message_no BETWEEN newest.from_no AND s.message_count
-    ), head AS (
-        -- The summary comes behind the system messages that the conversation begins with.
-        SELECT coalesce(min(m.message_no), 9223372036854775807) AS upto FROM sent m
-        WHERE m.role NOT IN ('system', 'developer')
-            OR m.message_no > s.summary_upto
-    ), placed AS (
-        SELECT m.message_no, 1 AS place, m.message FROM sent m
-        UNION ALL
-        SELECT l.upto, 0, token_mgmt._summary_message(s.summary) FROM head l
-        WHERE s.summary IS NOT NULL
-    )
-    SELECT coalesce(jsonb_agg(p.message ORDER BY p.message_no, p.place), '[]'), count(*)
-    INTO result.messages, result.message_count
-    FROM placed p;
+    result.messages := token_mgmt._sent_messages(s, newest.from_no);
+    result.message_count := jsonb_array_length(result.messages);
     result.tokens := CASE WHEN result.message_count = 0 THEN 0 ELSE most - newest.budget END;
     RETURN result;
 END
@@ -243,6 +254,45 @@ COMMENT ON FUNCTION @extschema@.session_history(text, text, integer, text, jsonb
     'NULL is what the agent''s context and the model''s window leave beside a completion. Not '
     'STRICT: NULL is not given. Errors: TM006, 22004, 22023, 42704, P0002';
 REVOKE ALL ON FUNCTION @extschema@.session_history(text, text, integer, text, jsonb) FROM PUBLIC;
+
+-- Fitting ranks and cuts by itself, and moves the oldest message that stays in steps, which it can
+-- only do if what it is given begins at the same message for some time: hence twice what fits, from
+-- the first message of a block of 64 on.
+CREATE FUNCTION token_mgmt._messages_to_fit(s token_mgmt.session, model text, fits bigint)
+    RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    from_no bigint;
+    asked bigint;
+BEGIN
+    SELECT n.from_no INTO from_no
+    FROM token_mgmt._newest_messages(s, token_mgmt._session_counter(model), 2 * fits) n;
+    -- The last word of the user is fitted, whatever its size.
+    SELECT m.message_no INTO asked FROM token_mgmt.message m
+    WHERE m.tenant = s.tenant AND m.session_id = s.session_id
+        AND m.message_no BETWEEN s.summary_upto + 1 AND s.message_count
+        AND m.role = 'user' AND NOT token_mgmt._is_tool_result(m.message)
+    ORDER BY m.message_no DESC
+    LIMIT 1;
+    from_no := coalesce(least(from_no, asked), s.message_count);
+    from_no := greatest(from_no - (from_no - 1) % 64, s.summary_upto + 1);
+    -- Never a result without its call.
+    WHILE from_no > s.summary_upto + 1 AND EXISTS (
+        SELECT FROM token_mgmt.message m
+        WHERE m.tenant = s.tenant AND m.session_id = s.session_id AND m.message_no = from_no
+            AND token_mgmt._is_tool_result(m.message))
+    LOOP
+        from_no := from_no - 1;
+    END LOOP;
+    RETURN token_mgmt._sent_messages(s, from_no);
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._messages_to_fit(token_mgmt.session, text, bigint) IS
+    'A session''s messages for fitting into so many tokens: more than fit, and the user''s last '
+    'one';
+REVOKE ALL ON FUNCTION token_mgmt._messages_to_fit(token_mgmt.session, text, bigint) FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt._session_summary(session_id text) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER

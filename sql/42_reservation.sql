@@ -21,7 +21,7 @@ CREATE TYPE token_mgmt._request AS (
     tools jsonb,
     max_prompt_tokens integer,
     strategy text,
-    session_upto bigint
+    session jsonb
 );
 COMMENT ON TYPE token_mgmt._request IS
     'The arguments of reserve_tokens and prepare_request under their own names; NULL is the '

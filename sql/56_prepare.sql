@@ -144,8 +144,8 @@ BEGIN
         ELSE least(asked, cap - h.prompt_tokens,
             token_mgmt._completion_limit(m, h.prompt_tokens)) END;
     prepared := (answer - 'messages') || jsonb_build_object('settings', settings)
-        || CASE WHEN r.session_upto IS NULL THEN '{}'
-            ELSE jsonb_build_object('session_upto', r.session_upto) END;
+        || CASE WHEN r.session IS NULL THEN '{}'
+            ELSE jsonb_build_object('session', r.session) END;
     g := token_mgmt._hold(h, m, hash, prepared,
         CASE WHEN is_default THEN h.completion_tokens ELSE asked END);
 END
@@ -225,29 +225,42 @@ COMMENT ON FUNCTION token_mgmt._agent_profile(token_mgmt._request) IS
     'agent asks for it; NULL without a profile';
 REVOKE ALL ON FUNCTION token_mgmt._agent_profile(token_mgmt._request) FROM PUBLIC;
 
-CREATE FUNCTION token_mgmt._messages_of(r token_mgmt._request, earlier jsonb)
-    RETURNS token_mgmt._request
+CREATE FUNCTION token_mgmt._messages_of(
+    r token_mgmt._request, m token_mgmt.model, earlier jsonb
+) RETURNS token_mgmt._request
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     s token_mgmt.session := token_mgmt._session(r.session_id, r.tenant);
 BEGIN
-    s.message_count := coalesce((earlier ->> 'session_upto')::bigint, s.message_count);
-    r.messages := (token_mgmt._history_of(s, r.model, NULL)).messages;
-    r.session_upto := s.message_count;
+    IF s.user_id <> r.user_id THEN
+        PERFORM token_mgmt._raise('22023', format('session "%s" is another user''s', r.session_id),
+            NULL, 'Use a session of this user''s own.');
+    END IF;
+    IF earlier IS NOT NULL THEN
+        s.message_count := earlier -> 'session' ->> 'message_count';
+        s.summary_upto := earlier -> 'session' ->> 'summary_upto';
+        s.summary := earlier -> 'session' ->> 'summary';
+        s.summary_tokens := earlier -> 'session' ->> 'summary_tokens';
+    END IF;
+    r.messages := token_mgmt._messages_to_fit(s, r.model, coalesce(
+        least(m.context_window, m.max_input_tokens), 100000));
+    r.session := jsonb_build_object('message_count', s.message_count,
+        'summary_upto', s.summary_upto, 'summary', s.summary, 'summary_tokens', s.summary_tokens);
     IF r.messages = '[]' THEN
         PERFORM token_mgmt._raise('22023', 'session has no messages to send',
-            format('Session "%s" has none that fit.', r.session_id),
+            format('Session "%s" has none behind its summary.', r.session_id),
             'Add the user''s message with add_message() first.');
     END IF;
     RETURN r;
 END
 $$;
-COMMENT ON FUNCTION token_mgmt._messages_of(token_mgmt._request, jsonb) IS
+COMMENT ON FUNCTION token_mgmt._messages_of(token_mgmt._request, token_mgmt.model, jsonb) IS
     'The request with its session''s messages; those that an earlier request of the same id had, '
-    'if its prepared is given';
-REVOKE ALL ON FUNCTION token_mgmt._messages_of(token_mgmt._request, jsonb) FROM PUBLIC;
+    'if its prepared is given. Errors: 22023, P0002';
+REVOKE ALL ON FUNCTION token_mgmt._messages_of(token_mgmt._request, token_mgmt.model, jsonb)
+    FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt._prepare(r token_mgmt._request) RETURNS token_mgmt.prepared
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -286,7 +299,7 @@ BEGIN
         earlier := token_mgmt._replayed(r.tenant, r.user_id, r.request_id, hash);
         IF earlier.reservation_id IS NOT NULL THEN
             IF from_session THEN
-                r := token_mgmt._messages_of(r, earlier.prepared);
+                r := token_mgmt._messages_of(r, m, earlier.prepared);
             END IF;
             -- Fitted anew by the stored settings: the same messages, whatever the model is by now.
             RETURN token_mgmt._prepared(token_mgmt._grant_of(earlier), token_mgmt._fit(
@@ -295,7 +308,7 @@ BEGIN
     END IF;
 
     IF from_session THEN
-        r := token_mgmt._messages_of(r, NULL);
+        r := token_mgmt._messages_of(r, m, NULL);
     END IF;
     LOOP
         attempt := attempt + 1;
@@ -317,7 +330,7 @@ BEGIN
         WHERE s.tenant = r.tenant AND s.reservation_id = g.reservation_id;
         IF earlier.prepared IS DISTINCT FROM fitted.prepared THEN
             IF from_session THEN
-                r := token_mgmt._messages_of(r, earlier.prepared);
+                r := token_mgmt._messages_of(r, m, earlier.prepared);
             END IF;
             answer := token_mgmt._fit(r.messages::text, r.tools::text,
                 (earlier.prepared -> 'settings')::text);

@@ -81,8 +81,24 @@ SELECT p.messages FROM prepare_request('ann', 'gpt-4o', completion_tokens => 100
 SELECT jsonb_array_length(p.messages) AS messages FROM prepare_request('ann', 'gpt-4o', completion_tokens => 100, session_id => 's') p;
 SELECT r.prepared ? 'receipt' AS receipt, r.prepared -> 'removed' AS removed, r.prepared ? 'messages' AS messages
 FROM token_mgmt.reservation r WHERE r.request_id = 'r1';
--- A session's own summary stands for what fit_messages() drops.
+-- The user's last word is fitted, however long it is; nobody else's session is sent.
+SELECT count(*) FROM add_message('long', 'system', 'Be brief.', user_id => 'ann', model => 'gpt-4o');
+SELECT count(*) FROM add_message('long', 'user', repeat('word ', 7000));
+SELECT * FROM show_error($$SELECT prepare_request('ann', 'gpt-4', completion_tokens => 2000, session_id => 'long')$$);
+SELECT * FROM show_error($$SELECT prepare_request('bob', 'gpt-4', session_id => 'long')$$);
+-- A retry gets what the first call got, also when the session was summarised meanwhile.
+SELECT p.messages FROM prepare_request('ann', 'gpt-4o', completion_tokens => 100, session_id => 's', request_id => 'r2') p;
 SELECT summary FROM save_summary('s', 2, 'Ann was written to.');
+SELECT p.messages FROM prepare_request('ann', 'gpt-4o', completion_tokens => 100, session_id => 's', request_id => 'r2') p;
+SELECT p.messages FROM prepare_request('ann', 'gpt-4o', completion_tokens => 100, session_id => 's') p;
+-- What is sent of a growing session begins at the same message most of the time.
+SELECT count(DISTINCT p.messages -> 0) BETWEEN 5 AND 40 AS moves_in_steps, max(p.dropped) > 100 AS outgrown,
+    bool_and(p.status IN ('granted', 'fitted')) AS fitted
+FROM generate_series(1, 120) i, LATERAL add_message('grown', 'user', format('Question %s: ', i) || repeat('word ', 5), user_id => 'ann') q,
+    LATERAL prepare_request(left('ann', 3 + q.message_no::integer * 0), 'gpt-4o', max_prompt_tokens => 1000, completion_tokens => 10,
+        session_id => 'grown') p,
+    LATERAL add_message('grown', 'assistant', repeat('answer ', 5 + p.dropped * 0)) a;
+-- A session's own summary stands for what fit_messages() drops.
 SELECT f.messages -> 2 ->> 'content' AS summary FROM fit_messages(told(30, story => 1), 'gpt-4o', 0, max_prompt_tokens => 400,
     strategy => 'summary', options => '{"session_id": "s"}') f;
 SELECT * FROM show_error($$SELECT fit_messages(told(1), 'gpt-4o', options => '{"session_id": "none"}')$$);

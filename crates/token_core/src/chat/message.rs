@@ -115,7 +115,7 @@ pub fn section_of(role: Role, message: &Value) -> Section {
     let steering = shape::Steering::of(message).unwrap_or_default();
     let content = shape::string(message, "content").unwrap_or_default();
     steering.section.unwrap_or(match role {
-        Role::System | Role::User if content.starts_with(shape::SUMMARY_HEAD) => Section::Summary,
+        Role::System if content.starts_with(shape::SUMMARY_HEAD) => Section::Summary,
         Role::System | Role::Developer => Section::System,
         _ => Section::History,
     })

@@ -5,7 +5,7 @@ use crate::chat::shape::{STEERING_KEY, block_type, string};
 use serde_json::{Map, Value};
 
 /// What is wrong with a message, if anything is. The system prompt comes first, as a message of role
-/// system; the first after it must be a user's.
+/// system.
 pub(super) fn found_in_message(
     index: usize,
     message: &Value,
@@ -18,7 +18,6 @@ pub(super) fn found_in_message(
     };
     match role {
         "user" => {}
-        "assistant" if index == 0 => return Some("is the first and not of role \"user\"".into()),
         "assistant" => {}
         "system" if index == 0 => {}
         "system" => return Some("has role \"system\", which belongs under \"system\"".into()),

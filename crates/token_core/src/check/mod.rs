@@ -5,7 +5,7 @@ mod openai;
 mod pairing;
 mod responses;
 
-use crate::chat::{Conversation, Steering};
+use crate::chat::{Conversation, Role, Steering};
 use crate::error::CoreError;
 pub use pairing::{Fault, Loss, Pairing};
 use serde_json::{Value, json};
@@ -25,6 +25,8 @@ pub enum ProblemKind {
     Shape,
     /// A call without its results, or a result without its call.
     Pairing,
+    /// A message cannot stand where it stands.
+    Order,
 }
 
 impl ProblemKind {
@@ -32,6 +34,7 @@ impl ProblemKind {
         match self {
             Self::Shape => "shape",
             Self::Pairing => "pairing",
+            Self::Order => "order",
         }
     }
 }
@@ -53,6 +56,7 @@ pub fn check_messages(conversation: &Conversation) -> Vec<Problem> {
     let mut problems: Vec<Problem> = messages
         .filter_map(|(index, message)| shape_problem(conversation, index, message))
         .collect();
+    problems.extend(order_problem(conversation));
     let pairing = Pairing::of(conversation.format, &conversation.messages);
     let faults = pairing.faults.into_iter();
     problems.extend(
@@ -88,6 +92,19 @@ pub fn check_json(messages: &str, provider: Option<&str>) -> Result<String, Core
         })
     });
     Ok(Value::Array(problems.collect()).to_string())
+}
+
+/// Anthropic's first message must be a user's.
+fn order_problem(conversation: &Conversation) -> Option<Problem> {
+    if conversation.provider() != Provider::Anthropic {
+        return None;
+    }
+    let role = |message| conversation.format.role(message);
+    let mut messages = conversation.messages.iter();
+    let first = messages.position(|message| role(message) != Some(Role::System))?;
+    let is_assistant = role(&conversation.messages[first]) == Some(Role::Assistant);
+    let found = "is the first and not of role \"user\"";
+    is_assistant.then(|| problem(conversation, first, ProblemKind::Order, found))
 }
 
 pub fn first_shape_problem(conversation: &Conversation) -> Option<Problem> {

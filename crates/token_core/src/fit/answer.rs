@@ -187,7 +187,7 @@ impl Answer<'_> {
             && asked > most
         {
             warnings.push(format!(
-                "completion of {asked} tokens lowered to the model's maximum output of {most}"
+                "completion of {asked} tokens lowered to the maximum output of {most}"
             ));
         }
         if let Some(window) = window.window.filter(|window| *window > 0) {
@@ -219,7 +219,7 @@ impl Answer<'_> {
                 "rule": "summary",
                 "tokens_before": 0,
                 "tokens_after": summary.tokens,
-                "at": at,
+                "at": self.work.conversation.input_index(at),
                 "message": message,
             }));
         }

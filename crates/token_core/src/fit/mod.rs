@@ -90,6 +90,7 @@ pub fn fit(
         work.carry_out(counter, request, &parts, &plan);
         summary = work.summarise(counter, request, &plan);
     }
+    work.warn_of_history(request, &parts);
     let mut total = work.total();
     if let Some(summary) = &summary {
         total.add(&chat::count_message(
@@ -168,6 +169,7 @@ impl Work {
         for index in partly {
             work.recount(counter, index);
         }
+        work.find_summary();
         work.warn_of_input(request);
         Ok(work)
     }
@@ -199,6 +201,23 @@ impl Work {
             self.warnings.push(format!(
                 "system section has {used} tokens, {} over its budget; the other sections get less",
                 used - ceiling
+            ));
+        }
+    }
+
+    /// The last exchange stays whatever the history's budget is.
+    fn warn_of_history(&mut self, request: &Request, parts: &Parts) {
+        let mut sections = parts.sections.iter();
+        let fixed = sections.find(|section| section.section == Section::History);
+        let fixed = fixed.map_or(0, |section| section.fixed);
+        let ceiling = request
+            .budgets
+            .history
+            .filter(|_| !request.budgets.history_grows);
+        if let Some(ceiling) = ceiling.filter(|ceiling| fixed > *ceiling) {
+            self.warnings.push(format!(
+                "last exchange has {fixed} tokens, {} over the budget of the history",
+                fixed - ceiling
             ));
         }
     }

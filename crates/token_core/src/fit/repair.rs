@@ -9,19 +9,19 @@ use crate::error::CoreError;
 pub fn find(conversation: &Conversation, is_allowed: bool) -> Result<Vec<Option<Loss>>, CoreError> {
     let messages = &conversation.messages;
     let mut losses = Pairing::of(conversation.format, messages).losses;
-    let malformed = || CoreError::malformed("messages are malformed");
-    if !is_allowed && losses.iter().any(Option::is_some) {
-        let mut problems = check_messages(conversation).into_iter();
-        let problem = problems.find(|problem| problem.kind == ProblemKind::Pairing);
-        let found = problem.map(|problem| problem.found).unwrap_or_default();
-        return Err(malformed()
-            .detail(found)
-            .hint("Set options.repair to drop such messages. Messages are counted from 0."));
-    }
     match conversation.format {
         Format::OpenAi => {}
         Format::Anthropic => begin_with_user(conversation, &mut losses),
         Format::Responses => keep_reasoning_with_its_item(conversation, &mut losses),
+    }
+    let malformed = || CoreError::malformed("messages are malformed");
+    if !is_allowed && losses.iter().any(Option::is_some) {
+        let mut problems = check_messages(conversation).into_iter();
+        let problem = problems.find(|problem| problem.kind != ProblemKind::Shape);
+        let found = problem.map(|problem| problem.found).unwrap_or_default();
+        return Err(malformed()
+            .detail(found)
+            .hint("Set options.repair to drop such messages. Messages are counted from 0."));
     }
     if losses.iter().all(is_whole) {
         return Err(malformed()

@@ -34,7 +34,8 @@ impl Work {
     /// Counts a message again whose text has changed.
     pub fn recount(&mut self, counter: &Counter, index: usize) {
         let format = self.conversation.format;
-        let count = count_message(counter, format, &self.conversation.messages[index], false);
+        let mut count = count_message(counter, format, &self.conversation.messages[index], false);
+        count.section = self.counts[index].section;
         self.receipt[index].tokens_after = count.tokens();
         self.counts[index] = count;
     }

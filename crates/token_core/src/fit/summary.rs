@@ -5,10 +5,24 @@ use super::answer::{Action, Insert};
 use super::plan::Plan;
 use super::request::{Request, Strategy};
 use crate::chat::shape::SUMMARY_HEAD;
-use crate::chat::{Counter, Section, count_message, shape};
+use crate::chat::{Counter, Format, Section, count_message, shape};
 use crate::summary::extract;
 
 impl Work {
+    /// Anthropic has no messages of role system: a summary is what its conversation begins with, as
+    /// long as something is said behind it.
+    pub fn find_summary(&mut self) {
+        let messages = &self.conversation.messages;
+        let mut live = (0..messages.len()).filter(|at| self.is_live(*at) && !self.is_system(*at));
+        let (Some(first), Some(_)) = (live.next(), live.next()) else {
+            return;
+        };
+        let text = shape::string(&messages[first], "content").unwrap_or_default();
+        if self.conversation.format == Format::Anthropic && text.starts_with(SUMMARY_HEAD) {
+            self.counts[first].section = Section::Summary;
+        }
+    }
+
     /// Makes one summary of the history that went and of an earlier summary: the given one, or an
     /// extract. Never longer than what it replaces, nor than what is set aside for it; none if
     /// there is no room for one.

@@ -295,7 +295,7 @@ fn fitted_says_more_than_reduced() {
     let warning = answer["warnings"][0].as_str().unwrap();
     assert_eq!(
         warning,
-        "completion of 300 tokens lowered to the model's maximum output of 100"
+        "completion of 300 tokens lowered to the maximum output of 100"
     );
 }
 

@@ -188,7 +188,6 @@ pub fn replay(input: &Value, receipt: &Value, keeps_hints: bool) -> Value {
     let entries = receipt.as_array().unwrap();
     if let Some(insert) = entries.iter().find(|entry| entry["action"] == "inserted") {
         let at = insert["at"].as_u64().unwrap() as usize;
-        let at = at - usize::from(input.get("system").is_some());
         output.insert(at, insert["message"].clone());
     }
     let mut replayed = input.clone();
