@@ -6,6 +6,10 @@
 . "$(dirname "$0")/lib.sh"
 
 "$ROOT_DIR/scripts/deps.sh"
+# Everything else can be measured without them.
+BENCH_PYTHON=$BUILD_DIR/bench-venv/bin/python
+"$ROOT_DIR/scripts/deps.sh" bench || BENCH_PYTHON=
+export BENCH_PYTHON
 "$ROOT_DIR/scripts/build.sh"
 "$ROOT_DIR/scripts/prefix.sh"
 use_postgres

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# deps.sh [test]: installs what is missing on a Debian machine, and nothing else. With `test`
-# also what only the tests need. Never upgrades or restarts an installed PostgreSQL.
+# deps.sh [test|bench]: installs what is missing on a Debian machine, and nothing else. With `test`
+# also what only the tests need, with `bench` the Python packages that fitting is compared with.
+# Never upgrades or restarts an installed PostgreSQL.
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
 
@@ -115,8 +116,12 @@ check_rust() {
         die "cargo $version is too old, 1.95 or newer is needed" "rustup update stable"
 }
 
-want_test_tools() {
+want_python() {
     python3 -c 'import ensurepip, venv' 2>/dev/null || packages+=(python3 python3-venv)
+}
+
+want_test_tools() {
+    want_python
     command -v node >/dev/null || packages+=(nodejs)
     command -v npm >/dev/null || packages+=(npm)
     command -v shellcheck >/dev/null || packages+=(shellcheck)
@@ -134,18 +139,18 @@ install_packages() {
         apt-get install -y --no-install-recommends "${packages[@]}"
 }
 
-# Installed once per content of the file that names the versions.
+# python_packages DIRECTORY FILE WHOSE: installed once per content of the file that names the
+# versions, relative to the checkout.
 python_packages() {
-    local wanted stamp=$BUILD_DIR/venv/.installed
-    wanted=$(cksum <"$ROOT_DIR/tests/requirements.txt")
-    if [[ -x $BUILD_DIR/venv/bin/python && $(cat "$stamp" 2>/dev/null) == "$wanted" ]]; then
+    local venv=$BUILD_DIR/$1 file=$ROOT_DIR/$2 wanted
+    wanted=$(cksum <"$file")
+    if [[ -x $venv/bin/python && $(cat "$venv/.installed" 2>/dev/null) == "$wanted" ]]; then
         return
     fi
-    say "installing the tests' Python packages into build/venv"
-    logged "python3 -m venv" python3 -m venv --clear "$BUILD_DIR/venv"
-    logged "pip install" "$BUILD_DIR/venv/bin/python" -m pip install --disable-pip-version-check \
-        -r "$ROOT_DIR/tests/requirements.txt"
-    echo "$wanted" >"$stamp"
+    say "installing $3 Python packages into build/$1"
+    logged "python3 -m venv" python3 -m venv --clear "$venv"
+    logged "pip install" "$venv/bin/python" -m pip install --disable-pip-version-check -r "$file"
+    echo "$wanted" >"$venv/.installed"
 }
 
 # No lock file: it would record where this machine downloads from. The versions are exact.
@@ -169,11 +174,20 @@ command -v gcc >/dev/null || packages+=(gcc)
 [[ -f /usr/include/stdio.h ]] || packages+=(libc6-dev)
 # postgresql-server-dev brings its own clang; any other PostgreSQL needs one for the bindings.
 has_libclang || [[ " ${packages[*]} " == *server-dev* ]] || packages+=(libclang-dev)
-[[ ${1:-} != test ]] || want_test_tools
+case ${1:-} in
+test) want_test_tools ;;
+bench) want_python ;;
+esac
 install_packages
 use_postgres
-if [[ ${1:-} == test ]]; then
-    python_packages
+case ${1:-} in
+test)
+    python_packages venv tests/requirements.txt "the tests'"
     node_packages
-fi
+    ;;
+bench)
+    need_space "$BUILD_DIR" 600 "installing the benchmark's peers"
+    python_packages bench-venv tests/bench/requirements.txt "the benchmark's"
+    ;;
+esac
 say "$("$PG_CONFIG" --version) ($PG_CONFIG), $("$(find_cargo)" --version)"

@@ -112,6 +112,49 @@ FROM unnest(ARRAY['cl100k_base', 'o200k_base']) encoding,
         pg_temp.value('messages', encoding, 'ratio_net'),
         pg_temp.value('messages', encoding, 'ratio_defaults')) v (ratio, net, defaults);
 
+-- Judged by what a client sees, JSON text in and out; the others are shown.
+INSERT INTO goal (what, goal, figures, met)
+SELECT '`fit_messages` on 1,000 messages, 1 MB, to half, gpt-4o',
+    format('at least 50 times as fast as `trim_messages` of %s', p.name),
+    format('%s: %s ms by the client, %s s by %s; %s inside the server, %s with Python''s objects',
+        pg_temp.show(peer / client), pg_temp.show(client * 1e3), pg_temp.show(peer), p.name,
+        pg_temp.show(peer / server), pg_temp.show(peer / objects)),
+    pg_temp.shown(peer / client) >= 50
+FROM (VALUES (1, 'LangChain', 'langchain'), (2, 'LiteLLM', 'litellm')) p (n, name, variant),
+    LATERAL (SELECT pg_temp.value('fit_peers', '1000', p.variant),
+        pg_temp.value('fit_peers', '1000', 'client'), pg_temp.value('fit_peers', '1000', 'server'),
+        pg_temp.value('fit_peers', '1000', 'client_objects')) v (peer, client, server, objects)
+WHERE peer IS NOT NULL
+ORDER BY p.n;
+
+INSERT INTO goal (what, goal, figures, met)
+SELECT '`fit_messages` on 10,000 messages, 11 MB, to half',
+    'at most 12 times as long as on 1,000',
+    string_agg(format('%s: %s times, %s ms', s.strategy, pg_temp.show(s.growth),
+        pg_temp.show(s.seconds * 1e3)), '; ' ORDER BY s.n),
+    bool_and(pg_temp.shown(s.growth) <= 12)
+FROM (
+    SELECT n, strategy, large, large / pg_temp.value('fit_half', strategy || '/1000', 'fit')
+    FROM unnest(ARRAY['recent', 'middle_out', 'importance', 'summary'])
+        WITH ORDINALITY strategy (strategy, n),
+        LATERAL pg_temp.value('fit_half', strategy || '/10000', 'fit') large
+) s (n, strategy, seconds, growth);
+
+-- A tenth more is called the same cost.
+INSERT INTO goal (what, goal, figures, met)
+SELECT '`fit_messages` on what fits already',
+    'at most 1.1 times as long as `count_messages`, and the very same bytes back',
+    string_agg(format('%s messages: %s times, %s ms, %s', s.size, pg_temp.show(s.ratio),
+        pg_temp.show(s.seconds * 1e3), CASE WHEN s.same THEN 'same' ELSE 'other bytes' END),
+        '; ' ORDER BY s.size),
+    bool_and(pg_temp.shown(s.ratio) <= 1.1 AND s.same)
+FROM (
+    SELECT f.subject::integer, f.value, f.value / pg_temp.value('fit_whole', f.subject, 'count'),
+        (SELECT min(m.value) = 1 FROM bench.measure m
+         WHERE (m.part, m.subject, m.variant) = ('fit_whole', f.subject, 'same'))
+    FROM median f WHERE (f.part, f.variant) = ('fit_whole', 'fit')
+) s (size, seconds, ratio, same);
+
 INSERT INTO goal (what, goal, figures, met)
 VALUES
     ('building the tables, once in a clean build', '(seconds)',

@@ -105,3 +105,39 @@ JOIN median y ON (y.part, y.subject, y.variant) = ('fit', f.subject, 'bytes')
 JOIN median k ON (k.part, k.subject, k.variant) = ('fit', f.subject, 'kept')
 WHERE f.part = 'fit' AND f.variant = 'fit'
 ORDER BY 1;
+
+\echo 'fit_messages() to half of the tokens, and of what fits already against count_messages(), in ms'
+\echo '(whole / count: fitting what fits already, as a ratio to counting it)'
+SELECT f.size AS messages, f.recent, f.middle_out, f.importance, f.summary,
+    round((w.value * 1e3)::numeric, 1) AS whole, round((c.value * 1e3)::numeric, 1) AS count,
+    round((w.value / c.value)::numeric, 2) AS "whole / count",
+    s.value = 1 AS same_bytes
+FROM (
+    SELECT split_part(subject, '/', 2)::integer AS size,
+        max(ms) FILTER (WHERE subject ~ '^recent/') AS recent,
+        max(ms) FILTER (WHERE subject ~ '^middle_out/') AS middle_out,
+        max(ms) FILTER (WHERE subject ~ '^importance/') AS importance,
+        max(ms) FILTER (WHERE subject ~ '^summary/') AS summary
+    FROM median, LATERAL round((value * 1e3)::numeric, 1) ms
+    WHERE part = 'fit_half' AND variant = 'fit'
+    GROUP BY 1
+) f
+JOIN median w ON (w.part, w.subject, w.variant) = ('fit_whole', f.size::text, 'fit')
+JOIN median c ON (c.part, c.subject, c.variant) = ('fit_whole', f.size::text, 'count')
+JOIN (SELECT subject, min(value) AS value FROM bench.measure
+      WHERE (part, variant) = ('fit_whole', 'same') GROUP BY subject) s ON s.subject = f.size::text
+ORDER BY 1;
+
+\echo 'Fitting 1,000 messages of text, 1 MB, to half of their tokens, gpt-4o'
+\echo '(client: JSON text in and out; client_objects: Python objects; server: by its own clock)'
+SELECT f.variant AS who, f.rounds, round((f.value * 1e3)::numeric, 1) AS ms,
+    round((f.value / c.value)::numeric, 1) AS "time / client",
+    k.value AS kept, t.value AS tokens
+FROM median f
+JOIN median c ON (c.part, c.subject, c.variant) = ('fit_peers', f.subject, 'client')
+LEFT JOIN median k
+    ON (k.part, k.subject, k.variant) = ('fit_peers', f.subject, f.variant || '_kept')
+LEFT JOIN median t
+    ON (t.part, t.subject, t.variant) = ('fit_peers', f.subject, f.variant || '_tokens')
+WHERE f.part = 'fit_peers' AND f.variant !~ '_(kept|tokens)$'
+ORDER BY f.value;

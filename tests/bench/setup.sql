@@ -1,4 +1,4 @@
--- Inputs, loops and the table of results. ENGLISH and CODE in the environment name files.
+-- Inputs and the table of results. ENGLISH and CODE in the environment name files.
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
 CREATE SCHEMA bench;
@@ -36,58 +36,6 @@ $$;
 CALL bench.cut(1000000, 50000);
 CALL bench.cut(50000, 1000);
 CALL bench.cut(1000, 50);
-
--- A user asks, the assistant calls a tool, reads its result and answers: about 1 KB a message.
-CREATE FUNCTION bench.conversation(messages integer) RETURNS jsonb
-    LANGUAGE sql
-AS $$
-    SELECT jsonb_agg(CASE n.n % 4
-        WHEN 0 THEN jsonb_build_object('role', 'user', 'content', p.content)
-        WHEN 1 THEN jsonb_build_object('role', 'assistant', 'content', NULL, 'tool_calls',
-            jsonb_build_array(jsonb_build_object('id', 'call_' || n.n, 'type', 'function',
-                'function', jsonb_build_object('name', 'get_page',
-                    'arguments', jsonb_build_object('page', n.n)::text))))
-        WHEN 2 THEN jsonb_build_object('role', 'tool', 'tool_call_id', 'call_' || n.n - 1,
-            'content', p.content)
-        ELSE jsonb_build_object('role', 'assistant', 'content', p.content)
-        END ORDER BY n.n)
-    FROM generate_series(0, messages - 1) n (n)
-    JOIN bench.text t ON t.kind = 'english' AND t.size = 1000 AND t.n = n.n * 7 % 1000,
-        LATERAL (SELECT repeat(t.content, CASE n.n % 4 WHEN 2 THEN 2 ELSE 1 END)) p (content)
-$$;
-CREATE TABLE bench.conversation AS
-SELECT size, bench.conversation(size) AS messages
-FROM unnest(ARRAY[100, 1000, 10000]) size;
-
-CREATE FUNCTION bench.fit_seconds(
-    size integer, OUT bytes bigint, OUT fit float, OUT count_only float, OUT kept integer
-)
-    LANGUAGE plpgsql
-AS $$
-DECLARE
-    messages jsonb := (SELECT c.messages FROM bench.conversation c WHERE c.size = $1);
-    content text := (
-        SELECT string_agg(m ->> 'content', E'\n') FROM jsonb_array_elements(messages) m);
-    times integer := greatest(2000 / size, 1);
-    started timestamptz;
-    fitted token_mgmt.fitted;
-    tokens bigint;
-BEGIN
-    bytes := octet_length(messages::text);
-    tokens := tiktoken_count('o200k_base', 'Your input text here');
-    started := clock_timestamp();
-    FOR i IN 1..times LOOP
-        fitted := fit_messages(messages, 'gpt-4o');
-    END LOOP;
-    fit := extract(epoch FROM clock_timestamp() - started) / times;
-    kept := jsonb_array_length(fitted.messages);
-    started := clock_timestamp();
-    FOR i IN 1..times LOOP
-        tokens := tiktoken_count('o200k_base', content);
-    END LOOP;
-    count_only := extract(epoch FROM clock_timestamp() - started) / times;
-END
-$$;
 
 -- What an application would do by hand: a balance and a log of what changed it.
 CREATE TABLE bench.balance (
