@@ -186,7 +186,8 @@ test)
     node_packages
     ;;
 bench)
-    need_space "$BUILD_DIR" 600 "installing the benchmark's peers"
+    [[ -x $BUILD_DIR/bench-venv/bin/python ]] ||
+        need_space "$BUILD_DIR" 600 "installing the benchmark's peers"
     python_packages bench-venv tests/bench/requirements.txt "the benchmark's"
     ;;
 esac
