@@ -202,7 +202,7 @@ BEGIN
         'budgets', (agent -> 'sections') || jsonb_build_object(
             'precedence', agent -> 'precedence', 'history_grows', agent -> 'history_grows',
             'refuse_system', agent ->> 'system_over' = 'refuse'),
-        'options', options);
+        'options', options, 'omit_unchanged', true);
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._fit_settings(
@@ -246,8 +246,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._fit_by(jsonb, jsonb, jsonb, boolean) IS
-    'The fitting core''s answer as JSON (see crates/token_core for its keys), and the settings '
-    'that it was reached with; is_default says that the caller named no completion';
+    'The fitting core''s answer as JSON (see crates/token_core for its keys; it has no messages '
+    'where they fit as they are), and the settings that it was reached with; is_default says that '
+    'the caller named no completion';
 
 CREATE FUNCTION token_mgmt._fit_answer(
     messages jsonb, model text, completion_tokens integer, max_prompt_tokens integer, tools jsonb,
@@ -313,6 +314,9 @@ BEGIN
         strategy, on_overflow, options) f;
     answer := fit.answer;
     result := jsonb_populate_record(NULL::token_mgmt.fitted, answer);
+    IF result.status <> 'denied' AND NOT answer ? 'messages' THEN
+        result.messages := messages;
+    END IF;
     IF result.status = 'denied' THEN
         result.sqlstate := 'TM006';
         cause := answer ->> 'cause';

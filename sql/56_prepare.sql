@@ -50,8 +50,9 @@ COMMENT ON FUNCTION token_mgmt._free_balances(token_mgmt._request, timestamptz) 
     'Every quota that applies with what is free in it, read without a lock';
 REVOKE ALL ON FUNCTION token_mgmt._free_balances(token_mgmt._request, timestamptz) FROM PUBLIC;
 
-CREATE FUNCTION token_mgmt._prepared(g token_mgmt.reservation_grant, answer jsonb)
-    RETURNS token_mgmt.prepared
+CREATE FUNCTION token_mgmt._prepared(
+    g token_mgmt.reservation_grant, answer jsonb, messages jsonb
+) RETURNS token_mgmt.prepared
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -60,6 +61,9 @@ DECLARE
 BEGIN
     p := jsonb_populate_record(NULL::token_mgmt.prepared, CASE g.status WHEN 'denied'
         THEN '{"warnings": []}' ELSE answer END);
+    IF g.status <> 'denied' AND NOT answer ? 'messages' THEN
+        p.messages := messages;
+    END IF;
     p.reservation_id := g.reservation_id;
     p.status := CASE WHEN g.status <> 'denied' AND answer ->> 'status' = 'fitted' THEN 'fitted'
         ELSE g.status END;
@@ -76,8 +80,8 @@ BEGIN
     RETURN p;
 END
 $$;
-COMMENT ON FUNCTION token_mgmt._prepared(token_mgmt.reservation_grant, jsonb) IS
-    'Puts a grant or denial and the fitting core''s answer into one result';
+COMMENT ON FUNCTION token_mgmt._prepared(token_mgmt.reservation_grant, jsonb, jsonb) IS
+    'Puts a grant or denial and the fitting core''s answer to these messages into one result';
 
 -- One fit within what the quotas have left, and the attempt to hold it. What is free is read before
 -- the fit and decided after it.
@@ -303,7 +307,8 @@ BEGIN
             END IF;
             -- Fitted anew by the stored settings: the same messages, whatever the model is by now.
             RETURN token_mgmt._prepared(token_mgmt._grant_of(earlier), token_mgmt._fit(
-                r.messages::text, r.tools::text, (earlier.prepared -> 'settings')::text)::jsonb);
+                r.messages::text, r.tools::text, (earlier.prepared -> 'settings')::text)::jsonb,
+                r.messages);
         END IF;
     END IF;
 
@@ -336,7 +341,7 @@ BEGIN
                 (earlier.prepared -> 'settings')::text);
         END IF;
     END IF;
-    RETURN token_mgmt._prepared(g, answer);
+    RETURN token_mgmt._prepared(g, answer, r.messages);
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._prepare(token_mgmt._request) IS

@@ -61,6 +61,7 @@ fn moves(cut_step: CutStep) -> (u64, u64) {
         strategy: Strategy::Recent,
         budgets: Budgets::default(),
         options,
+        omit_unchanged: false,
     };
     let mut messages = vec![json!({"role": "system", "content": "Be brief."})];
     let mut previous: Vec<Value> = Vec::new();

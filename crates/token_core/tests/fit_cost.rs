@@ -107,6 +107,7 @@ fn work_by(
         strategy,
         budgets,
         options,
+        omit_unchanged: false,
     };
     let conversation = Conversation::from_list(messages);
     let answer = fit(conversation, &Tools::default(), &counter, &request).unwrap();

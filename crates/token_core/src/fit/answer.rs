@@ -133,13 +133,12 @@ impl Answer<'_> {
         let (dropped, truncated) = (self.number_of(Action::Dropped), self.number_of(Action::Cut));
         let summarised = self.number_of(Action::Summarised);
         let needs_summary = self.work.has_lost_history();
+        let is_unchanged = self.is_unchanged();
         let (messages, at) = self.take_messages();
         let message_count = messages.len();
-        let messages = self.work.conversation.with(messages);
-        json!({
+        let mut answer = json!({
             "status": status,
             "message_count": message_count,
-            "messages": messages,
             "prompt_tokens": prompt,
             "method": total.method(self.counter),
             "low": total.low(),
@@ -151,7 +150,20 @@ impl Answer<'_> {
             "receipt": self.receipt_json(at),
             "breakdown": breakdown(&total),
             "sections": self.lines.into_iter().map(Line::into_json).collect::<Vec<_>>(),
-        })
+        });
+        if !(is_unchanged && self.request.omit_unchanged) {
+            answer["messages"] = self.work.conversation.with(messages);
+        }
+        answer
+    }
+
+    /// Whether the messages go out as they came in.
+    fn is_unchanged(&self) -> bool {
+        let mut receipts = self.work.receipt.iter();
+        let mut messages = self.work.conversation.messages.iter();
+        receipts.all(|receipt| receipt.action == Action::Kept)
+            && (self.request.options.keep_hints
+                || !messages.any(|message| message.get(STEERING_KEY).is_some()))
     }
 
     fn number_of(&self, action: Action) -> usize {

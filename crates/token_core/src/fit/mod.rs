@@ -36,13 +36,14 @@ use std::collections::HashSet;
 /// Fits a request. `messages` are JSON in one of the shapes of [`Conversation`], `tools` as the API
 /// takes them, `request` is a [`Request`] as JSON; the answer is a JSON object, see [`fit`].
 pub fn fit_json(messages: &str, tools: Option<&str>, request: &str) -> Result<String, CoreError> {
-    let (request, counter, rules) = request::from_json(request)?;
+    let (mut request, counter, rules) = request::from_json(request)?;
     let mut removed = Vec::new();
     let conversation = if rules.is_empty() {
         Conversation::parse(messages)?
     } else {
         let mut value = chat::parse("messages", messages)?;
         removed = sanitize(&mut value, &rules);
+        request.omit_unchanged &= removed.is_empty();
         Conversation::from_value(value)?
     };
     let tools = parse_tools(tools)?;

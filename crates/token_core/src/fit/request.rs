@@ -17,6 +17,8 @@ pub struct Request {
     pub strategy: Strategy,
     pub budgets: Budgets,
     pub options: Options,
+    /// The answer has no `messages` where they are what came in.
+    pub omit_unchanged: bool,
 }
 
 /// How the units of the history are ranked.
@@ -200,6 +202,7 @@ struct RequestJson {
     min_completion: Option<u64>,
     budgets: Option<Budgets>,
     options: Option<Map<String, Value>>,
+    omit_unchanged: Option<bool>,
 }
 
 /// Kept back for the completion when the host has no setting of its own.
@@ -254,6 +257,7 @@ pub fn from_json(request: &str) -> Result<(Request, Counter<'static>, Rules), Co
             strategy,
             budgets: json.budgets.unwrap_or_default(),
             options,
+            omit_unchanged: json.omit_unchanged.unwrap_or(false),
         },
         counter,
         rules,
