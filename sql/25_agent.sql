@@ -222,14 +222,18 @@ BEGIN
     -- What the shipped profile of this name says holds on where it is not set; else the defaults,
     -- which only the table knows. Two first calls at once meet here, and the later one goes on with
     -- the earlier one's row.
-    INSERT INTO token_mgmt.agent SELECT (jsonb_populate_record(s, jsonb_build_object(
-        'tenant', in_tenant))).* FROM token_mgmt.agent s
-    WHERE s.tenant = '*' AND s.agent = set_agent.agent
-    ON CONFLICT ON CONSTRAINT agent_pkey DO NOTHING;
-    INSERT INTO token_mgmt.agent (tenant, agent) VALUES (in_tenant, set_agent.agent)
-    ON CONFLICT ON CONSTRAINT agent_pkey DO NOTHING;
-    SELECT r.* INTO a FROM token_mgmt.agent r
-    WHERE r.tenant = in_tenant AND r.agent = set_agent.agent FOR UPDATE;
+    LOOP
+        INSERT INTO token_mgmt.agent SELECT (jsonb_populate_record(s, jsonb_build_object(
+            'tenant', in_tenant))).* FROM token_mgmt.agent s
+        WHERE s.tenant = '*' AND s.agent = set_agent.agent
+        ON CONFLICT ON CONSTRAINT agent_pkey DO NOTHING;
+        INSERT INTO token_mgmt.agent (tenant, agent) VALUES (in_tenant, set_agent.agent)
+        ON CONFLICT ON CONSTRAINT agent_pkey DO NOTHING;
+        SELECT r.* INTO a FROM token_mgmt.agent r
+        WHERE r.tenant = in_tenant AND r.agent = set_agent.agent FOR UPDATE;
+        -- Somebody may have dropped it in between.
+        EXIT WHEN FOUND;
+    END LOOP;
     a := jsonb_populate_record(a, settings);
     IF a.max_completion_tokens::bigint + a.safety_tokens >= a.max_context_tokens THEN
         PERFORM token_mgmt._raise('22023', 'context of the agent leaves no room for a prompt',

@@ -136,7 +136,9 @@ BEGIN
     ELSIF cause <> 'max_output' THEN
         ways := ways || 'shorten the prompt with fit_messages()'::text;
     END IF;
-    IF model.modality <> 'embedding' THEN
+    IF model.source = 'agent' THEN
+        ways := ways || 'raise the agent''s max_context_tokens'::text;
+    ELSIF model.modality <> 'embedding' THEN
         other := token_mgmt._cheapest_model_that_fits(prompt, completion, model.provider);
     END IF;
     IF other IS NOT NULL AND cause <> 'max_prompt' THEN
@@ -166,13 +168,23 @@ CREATE FUNCTION token_mgmt._limited(model token_mgmt.model, agent jsonb) RETURNS
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    model.context_window := least(model.context_window, (agent ->> 'max_context')::integer);
+    IF agent IS NULL THEN
+        RETURN model;
+    END IF;
+    IF (agent ->> 'max_context')::integer < coalesce(model.context_window, 2147483647) THEN
+        model.context_window := (agent ->> 'max_context')::integer;
+        -- By which a denial knows that no other model helps.
+        model.source := 'agent';
+    END IF;
+    model.context_window := greatest(
+        model.context_window - coalesce((agent ->> 'safety')::integer, 0), 0);
     model.max_output_tokens := least(model.max_output_tokens, (agent ->> 'completion')::integer);
     RETURN model;
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._limited(token_mgmt.model, jsonb) IS
-    'The model as far as an agent may use it; agent is what _agent_settings() says, or NULL';
+    'The model as far as an agent may use it, its window less the agent''s safety; agent is what '
+    '_agent_settings() says, or NULL';
 
 CREATE FUNCTION token_mgmt._fit_settings(
     model token_mgmt.model, completion_tokens integer, max_prompt_tokens integer, strategy text,
@@ -196,7 +208,7 @@ BEGIN
         'max_output', model.max_output_tokens,
         'completion', coalesce(completion_tokens, (agent ->> 'completion')::integer),
         'default_completion', token_mgmt._setting('default_completion_tokens')::integer,
-        'max_prompt', max_prompt_tokens, 'safety', coalesce((agent ->> 'safety')::integer, 0),
+        'max_prompt', max_prompt_tokens, 'safety', 0,
         'on_overflow', coalesce(on_overflow, 'fit'), 'strategy', coalesce(strategy, 'recent'),
         'min_completion', min_completion_tokens,
         'budgets', (agent -> 'sections') || jsonb_build_object(

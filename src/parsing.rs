@@ -7,11 +7,13 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 use token_core::parse;
 
+use crate::error::from_core;
 use crate::text::{StoredText, content, from_utf8};
 
 #[pg_extern(sql = false)]
 fn _repair_escapes(text: StoredText<'_>) -> Result<Vec<u8>, ErrorReport> {
     let repaired = parse::repair_escapes(content(text)?);
+    parse::check(&repaired.text).map_err(from_core)?;
     let text = from_utf8(&repaired.text)?;
     if let Cow::Owned(_) = repaired.text {
         warn(repaired.replaced);

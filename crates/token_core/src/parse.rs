@@ -1,8 +1,11 @@
 //! JSON text that PostgreSQL's jsonb refuses: `\u0000`, and halves of surrogate pairs alone. Agents
 //! and tools write both (a binary file read as text, a string cut between two halves).
 
+use crate::error::{CoreError, ErrorKind};
 use crate::interrupt;
 use memchr::memchr;
+use serde::de::IgnoredAny;
+use serde_json::error::Category;
 use std::borrow::Cow;
 
 /// What takes the place of an escape: it is as long, so that a database whose encoding has no
@@ -14,6 +17,25 @@ const REPLACEMENT: &str = "\\ufffd";
 pub struct Repaired<'a> {
     pub text: Cow<'a, str>,
     pub replaced: usize,
+}
+
+/// Refuses (22P02, 54000) what is no JSON, without quoting it as PostgreSQL would.
+pub fn check(json: &str) -> Result<(), CoreError> {
+    let read: Result<IgnoredAny, _> = serde_json::from_str(json);
+    read.map(drop).map_err(|error| match error.classify() {
+        Category::Syntax if error.to_string().starts_with("recursion limit") => {
+            CoreError::new(ErrorKind::TooLarge, "content is nested too deeply")
+                .detail("At most 127 levels are read.")
+                .hint("Pass deeply nested data as text.")
+        }
+        _ => CoreError::malformed("content is not valid JSON")
+            .detail(format!(
+                "Reading stopped at line {}, column {}.",
+                error.line(),
+                error.column()
+            ))
+            .hint("Pass the whole JSON text; parse_messages() mends escapes only."),
+    })
 }
 
 /// Replaces each `\u0000`, and each `\ud800` to `\udfff` that is not half of a pair, by `\ufffd`.

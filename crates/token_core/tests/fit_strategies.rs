@@ -7,6 +7,7 @@ use fit_support::shapes::*;
 use fit_support::*;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use token_core::chat::count_json;
 use token_core::check::check_json;
 use token_core::fit::fit_json;
 
@@ -14,6 +15,7 @@ use token_core::fit::fit_json;
 #[derive(Clone, Debug)]
 struct Any {
     messages: Value,
+    tools: Option<String>,
     request: Value,
     /// The window as a share of the whole prompt.
     share: f64,
@@ -22,7 +24,7 @@ struct Any {
 impl Any {
     fn count(&self, messages: &Value) -> u64 {
         let counter = json!({"encoding": "o200k_base", "basis": "exact"}).to_string();
-        let answer = token_core::chat::count_json(&messages.to_string(), None, &counter).unwrap();
+        let answer = count_json(&messages.to_string(), self.tools.as_deref(), &counter).unwrap();
         number(&serde_json::from_str(&answer).unwrap(), "total")
     }
 
@@ -33,7 +35,8 @@ impl Any {
     fn fit_to(&self, messages: &Value, window: u64) -> Value {
         let mut request = self.request.clone();
         request["window"] = json!(window);
-        let answer = fit_json(&messages.to_string(), None, &request.to_string()).unwrap();
+        let (messages, request) = (messages.to_string(), request.to_string());
+        let answer = fit_json(&messages, self.tools.as_deref(), &request).unwrap();
         serde_json::from_str(&answer).unwrap()
     }
 
@@ -64,16 +67,19 @@ fn steering() -> impl Strategy<Value = Value> {
         1 => Just(json!({"topic": "a"})),
         1 => Just(json!({"section": "rag"})),
         1 => Just(json!({"section": "story"})),
+        1 => Just(json!({"section": "system"})),
+        1 => Just(json!({"section": "summary"})),
     ]
 }
 
-/// Some messages with steering; only what a user or an assistant says plainly has any.
+/// Some messages with steering; what is pinned is plain.
 fn steered(messages: impl Strategy<Value = Vec<Value>>) -> impl Strategy<Value = Vec<Value>> {
     (messages, prop::collection::vec(steering(), 8)).prop_map(|(mut messages, steering)| {
         for (message, steering) in messages.iter_mut().zip(steering.iter().cycle()) {
-            let is_plain = message["tool_calls"].is_null() && message["function_call"].is_null();
-            let role = role_of(message);
-            if matches!(role, "user" | "assistant") && is_plain && !steering.is_null() {
+            let is_plain = message["tool_calls"].is_null()
+                && message["function_call"].is_null()
+                && matches!(role_of(message), "user" | "assistant");
+            if (is_plain || steering["pinned"].is_null()) && !steering.is_null() {
                 message["token_mgmt"] = steering.clone();
             }
         }
@@ -116,8 +122,10 @@ fn request() -> impl Strategy<Value = Value> {
 }
 
 fn shaped(messages: impl Strategy<Value = Vec<Value>>) -> impl Strategy<Value = Any> {
-    (steered(messages), 0usize..3, request(), 0.0f64..1.3).prop_map(
-        |(messages, shape, request, share)| {
+    let tool = json!([{"type": "function", "function": {"name": "f", "description": "Does it"}}]);
+    let tools = prop::option::of(Just(tool.to_string()));
+    (steered(messages), tools, 0usize..3, request(), 0.0f64..1.3).prop_map(
+        |(messages, tools, shape, request, share)| {
             let messages = match shape {
                 0 => Value::from(messages),
                 1 => to_anthropic(&messages),
@@ -125,6 +133,7 @@ fn shaped(messages: impl Strategy<Value = Vec<Value>>) -> impl Strategy<Value = 
             };
             Any {
                 messages,
+                tools,
                 request,
                 share,
             }
@@ -149,10 +158,8 @@ proptest! {
             prop_assert!(prompt <= case.window());
             let lines = answer["sections"].as_array().unwrap();
             let used: u64 = lines.iter().map(|line| number(line, "used")).sum();
-            let summary: u64 = answer["receipt"].as_array().unwrap().iter()
-                .filter(|entry| entry["action"] == "inserted")
-                .map(|entry| number(entry, "tokens_after")).sum();
-            prop_assert_eq!(used + summary + 3, prompt, "3 prime the reply");
+            let tools = number(&answer["breakdown"], "tools");
+            prop_assert_eq!(used + tools + 3, prompt, "3 prime the reply");
         }
     }
 
@@ -201,7 +208,8 @@ proptest! {
         if !is_denied(&answer) {
             prop_assert_eq!(case.messages.get("system"), answer["messages"].get("system"));
             for (message, action) in list(&case.messages).iter().zip(actions_of(&answer)) {
-                let is_system = matches!(message["role"].as_str(), Some("system" | "developer"));
+                let is_system = matches!(message["role"].as_str(), Some("system" | "developer"))
+                    && message["token_mgmt"]["section"].is_null();
                 let is_pinned = message["token_mgmt"]["pinned"] == true;
                 prop_assert!(!is_system || action == "kept");
                 prop_assert!(!is_pinned || matches!(action, "kept" | "cut"));
@@ -252,7 +260,10 @@ proptest! {
             let rank = |action: &str| order.iter().position(|it| *it == action).unwrap().max(1);
             let pairs = actions_of(&small).into_iter().zip(actions_of(&large));
             for (index, (less, more)) in pairs.enumerate() {
-                prop_assert!(rank(less) <= rank(more), "message {index}: {less}, then {more}");
+                // An earlier summary gives way where there is room for a new one.
+                let is_summary = list(&case.messages)[index]["token_mgmt"]["section"] == "summary";
+                let is_as_much = rank(less) <= rank(more) || is_summary;
+                prop_assert!(is_as_much, "message {index}: {less}, then {more}");
             }
         }
     }

@@ -110,8 +110,12 @@ pub fn count_message(
     count
 }
 
-/// What a message is for: as its steering says, else by its role.
+/// What a message is for: as its steering says, else by its role. What an assistant or a tool says is
+/// a part of the conversation whatever it is called.
 pub fn section_of(role: Role, message: &Value) -> Section {
+    if !role.is_system() && role != Role::User {
+        return Section::History;
+    }
     let steering = shape::Steering::of(message).unwrap_or_default();
     let content = shape::string(message, "content").unwrap_or_default();
     steering.section.unwrap_or(match role {

@@ -34,7 +34,7 @@ pub fn count_json(messages: &str, tools: Option<&str>, counter: &str) -> Result<
     let counter = counter::from_json(counter)?;
     let conversation = Conversation::parse(messages)?;
     let tools = parse_tools(tools)?;
-    let mut total = Total::new(tools.count(&counter, &conversation));
+    let mut total = Total::new(tools.count(&counter, first_system(&conversation).is_some()));
     for count in count_messages(&counter, &conversation, !tools.is_empty()) {
         total.add(&count);
     }

@@ -35,7 +35,10 @@ pub fn split_messages(counter: &Counter, conversation: &Conversation, max: u64) 
         max,
         priming,
     };
-    for turn in groups(0..messages.len(), |index| role(index) == Some(Role::User)) {
+    // Anthropic's system prompt is no part of its own.
+    let begins = |index: usize| conversation.input_index(index) != Some(0) || index == 0;
+    let is_asked = |index: usize| role(index) == Some(Role::User) && begins(index);
+    for turn in groups(0..messages.len(), is_asked) {
         let tokens = size(&turn);
         if priming + tokens <= max {
             parts.add(turn, tokens);
@@ -49,7 +52,9 @@ pub fn split_messages(counter: &Counter, conversation: &Conversation, max: u64) 
             conversation.format == Format::Responses && said(index) && said(index - 1)
         };
         let is_result = |index: usize| role(index).is_some_and(Role::is_result);
-        for exchange in groups(turn, |index| !is_result(index) && !goes_on(index)) {
+        for exchange in groups(turn, |index| {
+            begins(index) && !is_result(index) && !goes_on(index)
+        }) {
             let tokens = size(&exchange);
             parts.add(exchange, tokens);
         }
@@ -67,7 +72,7 @@ pub fn split_json(messages: &str, max: u64, counter: &str) -> Result<String, Cor
     let parts = split_messages(&counter, &conversation, max).into_iter();
     let shown = |part: Part| {
         json!({
-            "first": conversation.input_index(part.range.start),
+            "first": conversation.input_index(part.range.start).unwrap_or(0),
             "last": conversation.input_index(part.range.end - 1),
             "tokens": part.tokens,
             "messages": conversation.part(part.range),
@@ -199,7 +204,7 @@ mod tests {
                 prop_assert!(part.tokens <= max || part.range.len() == 1);
                 next = part.range.end;
                 let own = Conversation::from_list(messages[part.range].to_vec());
-                let mut total = Total::new(Tools::default().count(&counter(), &own));
+                let mut total = Total::new(Tools::default().count(&counter(), false));
                 count_messages(&counter(), &own, false).iter().for_each(|count| total.add(count));
                 prop_assert_eq!(total.tokens(), part.tokens);
             }

@@ -1,7 +1,7 @@
 //! Tool definitions, rendered as the API shows them to the model: a TypeScript-like namespace
 //! (found out by hmarr/openai-chat-tokens, `src/functions.ts`).
 
-use super::{Conversation, Counter, first_system};
+use super::Counter;
 use serde_json::{Map, Value};
 
 /// Around the rendered namespace, and less when a system message is there to hold it.
@@ -44,16 +44,12 @@ impl Tools {
         self.0.is_empty()
     }
 
-    /// Tokens of the definitions beside these messages.
-    pub fn count(&self, counter: &Counter, conversation: &Conversation) -> ToolsCount {
+    /// Tokens of the definitions, beside a system message or alone.
+    pub fn count(&self, counter: &Counter, has_system: bool) -> ToolsCount {
         if self.is_empty() {
             return ToolsCount::default();
         }
-        let shared = if first_system(conversation).is_some() {
-            SHARED_WITH_SYSTEM
-        } else {
-            0
-        };
+        let shared = if has_system { SHARED_WITH_SYSTEM } else { 0 };
         let raw = counter.raw(&self.render());
         let mut count = ToolsCount {
             tokens: counter.high.up(raw) + AROUND - shared,

@@ -4,7 +4,7 @@ use super::edit::Edit;
 use super::sections::Line;
 use super::{Request, Work};
 use crate::chat::shape::STEERING_KEY;
-use crate::chat::{Counter, Total};
+use crate::chat::{Counter, MessageCount, Section, Total};
 use crate::window::{Denial, Grant};
 use serde_json::{Value, json};
 
@@ -88,7 +88,9 @@ impl Receipt {
 /// A message that was not in the input.
 pub struct Insert {
     pub message: Value,
-    pub tokens: u64,
+    pub count: MessageCount,
+    /// No other system message comes before it.
+    pub is_first: bool,
 }
 
 /// A request that does not fit: `prompt` as counted, `least` the smallest prompt that fitting
@@ -134,6 +136,13 @@ impl Answer<'_> {
         let summarised = self.number_of(Action::Summarised);
         let needs_summary = self.work.has_lost_history();
         let is_unchanged = self.is_unchanged();
+        if let Some(summary) = &self.summary {
+            let mut lines = self.lines.iter_mut();
+            if let Some(line) = lines.find(|line| line.section == Section::Summary) {
+                line.used += summary.count.tokens();
+                line.kept += 1;
+            }
+        }
         let (messages, at) = self.take_messages();
         let message_count = messages.len();
         let mut answer = json!({
@@ -230,7 +239,7 @@ impl Answer<'_> {
                 "action": "inserted",
                 "rule": "summary",
                 "tokens_before": 0,
-                "tokens_after": summary.tokens,
+                "tokens_after": summary.count.tokens(),
                 "at": self.work.conversation.input_index(at),
                 "message": message,
             }));

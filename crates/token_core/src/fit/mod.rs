@@ -21,7 +21,7 @@ pub use budget::Budgets;
 pub use request::{CutStep, Options, Request, Strategy};
 
 use crate::chat::{self, Conversation, Counter, MessageCount, Section, Steering, Tools, Total};
-use crate::chat::{ToolsCount, parse_tools};
+use crate::chat::{Format, ToolsCount, parse_tools};
 use crate::cut;
 use crate::error::CoreError;
 use crate::sanitize::{Removal, sanitize};
@@ -90,16 +90,16 @@ pub fn fit(
     if may_change && plan.is_needed {
         work.carry_out(counter, request, &parts, &plan);
         summary = work.summarise(counter, request, &plan);
+        let has_other = summary.as_ref().is_some_and(|summary| summary.is_first);
+        work.recount_first_system(counter, has_other);
     }
     work.warn_of_history(request, &parts);
     let mut total = work.total();
     if let Some(summary) = &summary {
-        total.add(&chat::count_message(
-            counter,
-            work.conversation.format,
-            &summary.message,
-            false,
-        ));
+        if work.conversation.format != Format::Anthropic {
+            total = work.total_of(work.tools[1]);
+        }
+        total.add(&summary.count);
     }
     match decide(total.tokens()) {
         Verdict::Granted(grant) => Ok(Answer {
@@ -119,13 +119,17 @@ pub fn fit(
     }
 }
 
+/// The most tokens of a newline at the end of a text.
+const NEWLINE: u64 = 2;
+
 /// The messages on their way through.
 struct Work {
     conversation: Conversation,
     counts: Vec<MessageCount>,
     steering: Vec<Steering>,
     receipt: Vec<Receipt>,
-    tools: ToolsCount,
+    /// Alone, and beside a system message.
+    tools: [ToolsCount; 2],
     warnings: Vec<String>,
 }
 
@@ -158,7 +162,7 @@ impl Work {
         }
         let steering = conversation.messages.iter().map(Steering::of);
         let steering = steering.map(Result::unwrap_or_default).collect();
-        let tools = tools.count(counter, &conversation);
+        let tools = [false, true].map(|has_system| tools.count(counter, has_system));
         let mut work = Self {
             conversation,
             counts: before,
@@ -184,7 +188,7 @@ impl Work {
         if repaired > 0 {
             let messages = if repaired == 1 { "message" } else { "messages" };
             self.warnings.push(format!(
-                "{repaired} {messages} dropped because a call or one of its results is missing"
+                "{repaired} {messages} dropped because a call, its results or the question is missing"
             ));
         }
         let unknown = self.counts.iter().flat_map(|count| &count.unknown_blocks);
@@ -223,9 +227,37 @@ impl Work {
         }
     }
 
+    /// The first message of role system that is left.
+    pub fn first_system(&self) -> Option<usize> {
+        (0..self.counts.len()).find(|at| !self.receipt[*at].is_gone() && self.is_system(*at))
+    }
+
+    /// What tools may cost more when the first system message goes, or another is the first.
+    fn slack(&self) -> u64 {
+        let first = self.first_system();
+        let may_go = first.is_some_and(|first| self.shrinking_section(first).is_some());
+        let tools = self.tools.map(|tools| tools.tokens);
+        if may_go && tools[0] > 0 {
+            tools[0] - tools[1] + NEWLINE
+        } else {
+            0
+        }
+    }
+
+    /// The first system message has a newline more where there are tools; a summary may be the first.
+    fn recount_first_system(&mut self, counter: &Counter, has_other: bool) {
+        if let Some(first) = self.first_system().filter(|_| self.tools[0].tokens > 0) {
+            self.recount_as(counter, first, !has_other);
+        }
+    }
+
     /// The sum over what is left.
     fn total(&self) -> Total {
-        let mut total = Total::new(self.tools);
+        self.total_of(self.tools[usize::from(self.first_system().is_some())])
+    }
+
+    fn total_of(&self, tools: ToolsCount) -> Total {
+        let mut total = Total::new(tools);
         for (count, receipt) in self.counts.iter().zip(&self.receipt) {
             if !receipt.is_gone() {
                 total.add(count);
@@ -240,6 +272,7 @@ impl Work {
             sections: &parts.sections,
             mandatory: &parts.ranking.mandatory,
             prompt: self.total().tokens(),
+            slack: self.slack(),
             min_kept: cut::min_kept(counter),
             strategy: request.strategy,
             budgets: &request.budgets,

@@ -43,6 +43,8 @@ pub struct Planner<'a> {
     pub mandatory: &'a [usize],
     /// Tokens of the whole request.
     pub prompt: u64,
+    /// Tokens that may be more once something is gone.
+    pub slack: u64,
     /// The fewest tokens that a text may be cut to.
     pub min_kept: u64,
     pub strategy: Strategy,
@@ -52,10 +54,15 @@ pub struct Planner<'a> {
 
 impl Planner<'_> {
     pub fn plan(&self, budget: u64) -> Plan {
+        let prompt = if self.prompt > budget {
+            self.prompt + self.slack
+        } else {
+            self.prompt
+        };
         let mut plan = Plan {
             dropped: vec![false; self.counts.len()],
             cuts: Vec::new(),
-            reached: self.prompt,
+            reached: prompt,
             summary_room: 0,
             is_needed: false,
         };
@@ -64,7 +71,7 @@ impl Planner<'_> {
             .iter()
             .map(|section| self.size(section))
             .collect();
-        let mandatory = self.prompt - sizes.iter().sum::<u64>();
+        let mandatory = prompt - sizes.iter().sum::<u64>();
         let mut left = budget.saturating_sub(mandatory);
         for (section, &size) in self.sections.iter().zip(&sizes) {
             let room = self.ceiling(section).min(left);

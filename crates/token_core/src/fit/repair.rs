@@ -1,6 +1,6 @@
 //! Mending what a provider would refuse in the pairs of calls and results.
 
-use crate::chat::{Conversation, Format, Role};
+use crate::chat::{Conversation, Format, Role, shape};
 use crate::check::{Loss, Pairing, ProblemKind, check_messages};
 use crate::error::CoreError;
 
@@ -23,7 +23,15 @@ pub fn find(conversation: &Conversation, is_allowed: bool) -> Result<Vec<Option<
             .detail(found)
             .hint("Set options.repair to drop such messages. Messages are counted from 0."));
     }
-    if losses.iter().all(is_whole) {
+    let is_said = |message| {
+        let role = conversation.format.role(message);
+        conversation.format != Format::Anthropic || !role.is_some_and(Role::is_system)
+    };
+    let mut left = messages
+        .iter()
+        .zip(&losses)
+        .filter(|(_, loss)| !is_whole(loss));
+    if !left.any(|(message, _)| is_said(message)) {
         return Err(malformed()
             .detail("Every message is a result without its call or a call without its results.")
             .hint("Pass each tool result directly after the message that made the call."));
@@ -40,12 +48,30 @@ fn whole(rule: &'static str) -> Option<Loss> {
     Some(Loss { rule, blocks: None })
 }
 
-/// Where mending leaves an answer without a question at the start, it goes too.
+/// An answer without a question at the start goes, and with its calls the results.
 fn begin_with_user(conversation: &Conversation, losses: &mut [Option<Loss>]) {
+    let mut has_lost = false;
     for (message, loss) in conversation.messages.iter().zip(losses) {
         match conversation.format.role(message) {
-            Some(Role::Assistant) if !is_whole(loss) => *loss = whole("before_first_user"),
-            Some(Role::User | Role::Tool) if !is_whole(loss) => return,
+            _ if is_whole(loss) => {}
+            Some(Role::Assistant) => {
+                *loss = whole("before_first_user");
+                has_lost = true;
+            }
+            Some(Role::Tool) if has_lost => {
+                let blocks = shape::blocks(message).iter().enumerate();
+                let results = blocks.filter(|(_, block)| shape::is_result_block(block));
+                let results: Vec<usize> = results.map(|(at, _)| at).collect();
+                let is_all = results.len() == shape::blocks(message).len();
+                *loss = Some(Loss {
+                    rule: "before_first_user",
+                    blocks: (!is_all).then_some(results),
+                });
+                if !is_all {
+                    return;
+                }
+            }
+            Some(Role::User | Role::Tool) => return,
             _ => {}
         }
     }

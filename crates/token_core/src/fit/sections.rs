@@ -15,10 +15,10 @@ pub struct Parts {
 
 /// One section's line in the budget table.
 pub struct Line {
-    section: Section,
+    pub section: Section,
     budget: Option<u64>,
-    used: u64,
-    kept: usize,
+    pub used: u64,
+    pub kept: usize,
     dropped: usize,
 }
 
@@ -89,20 +89,17 @@ impl Work {
     }
 
     /// The section that a message gives way in; none if it must stay.
-    fn shrinking_section(&self, index: usize) -> Option<Section> {
+    pub fn shrinking_section(&self, index: usize) -> Option<Section> {
         let message = &self.conversation.messages[index];
         let format = self.conversation.format;
         let role = format.role(message).unwrap_or(Role::User);
         match self.counts[index].section {
-            // What an assistant or a tool says is a part of the conversation whatever it is called.
-            section @ (Section::Story | Section::Rag) if role.is_system() || role == Role::User => {
+            section @ (Section::Story | Section::Rag) => {
                 // Anthropic's first message must be a user's: whoever begins, stays.
                 let begins = format == Format::Anthropic && Some(index) == self.first_spoken();
                 (!self.steering[index].is_pinned && !begins).then_some(section)
             }
-            Section::History | Section::User | Section::Story | Section::Rag => {
-                (!role.is_system()).then_some(Section::History)
-            }
+            Section::History | Section::User => (!role.is_system()).then_some(Section::History),
             Section::System | Section::Summary => None,
         }
     }

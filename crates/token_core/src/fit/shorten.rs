@@ -33,8 +33,14 @@ impl Work {
 
     /// Counts a message again whose text has changed.
     pub fn recount(&mut self, counter: &Counter, index: usize) {
+        let is_padded = self.tools[0].tokens > 0 && self.first_system() == Some(index);
+        self.recount_as(counter, index, is_padded);
+    }
+
+    pub fn recount_as(&mut self, counter: &Counter, index: usize, is_padded: bool) {
         let format = self.conversation.format;
-        let mut count = count_message(counter, format, &self.conversation.messages[index], false);
+        let message = &self.conversation.messages[index];
+        let mut count = count_message(counter, format, message, is_padded);
         count.section = self.counts[index].section;
         self.receipt[index].tokens_after = count.tokens();
         self.counts[index] = count;

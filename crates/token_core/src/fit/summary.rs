@@ -5,7 +5,7 @@ use super::answer::{Action, Insert};
 use super::plan::Plan;
 use super::request::{Request, Strategy};
 use crate::chat::shape::SUMMARY_HEAD;
-use crate::chat::{Counter, Format, Section, count_message, shape};
+use crate::chat::{Counter, Format, MessageCount, Section, count_message, shape};
 use crate::summary::extract;
 
 impl Work {
@@ -44,7 +44,8 @@ impl Work {
         }
         let size: u64 = replaced.iter().map(|at| self.counts[*at].tokens()).sum();
         let room = plan.summary_room.min(size);
-        let frame = self.count(counter, SUMMARY_HEAD);
+        let has_tools = self.tools[0].tokens > 0;
+        let frame = self.count(counter, SUMMARY_HEAD, has_tools).tokens();
         let most = room.checked_sub(frame).filter(|most| *most > 0)?;
         let texts: Vec<&str> = replaced
             .iter()
@@ -58,21 +59,26 @@ impl Work {
             most,
         );
         let text = [SUMMARY_HEAD, text.as_str()].concat();
-        let tokens = self.count(counter, &text);
-        if text.len() == SUMMARY_HEAD.len() || tokens > room {
+        let is_too_long = self.count(counter, &text, has_tools).tokens() > room;
+        if text.len() == SUMMARY_HEAD.len() || is_too_long {
             return None;
         }
         for at in replaced {
             self.receipt[at].drop("summary");
             self.receipt[at].action = Action::Summarised;
         }
-        let message = self.conversation.opening(&text);
-        Some(Insert { message, tokens })
+        let is_system = self.conversation.format != Format::Anthropic;
+        let is_first = is_system && self.leading_system() == 0;
+        Some(Insert {
+            message: self.conversation.opening(&text),
+            count: self.count(counter, &text, has_tools && is_first),
+            is_first,
+        })
     }
 
-    fn count(&self, counter: &Counter, text: &str) -> u64 {
+    fn count(&self, counter: &Counter, text: &str, is_padded: bool) -> MessageCount {
         let message = self.conversation.opening(text);
-        count_message(counter, self.conversation.format, &message, false).tokens()
+        count_message(counter, self.conversation.format, &message, is_padded)
     }
 
     /// Whether a summary stands for a message: history that went, or an earlier summary.
