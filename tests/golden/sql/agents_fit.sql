@@ -60,6 +60,11 @@ DROP ROLE agents_fit_app;
 SELECT f.completion_tokens, f.warnings FROM fit_messages(told(2), 'gpt-4o', 5000, agent => 'teller') f;
 SELECT f.warnings FROM fit_messages(jsonb_build_array(jsonb_build_object('role', 'user', 'content', repeat('word ', 7100))), 'gpt-4', 500) f;
 
+-- Safety is in the numbers of a denial, which names no other model where the agent is what refuses.
+SELECT agent FROM token_mgmt.set_agent('safe', '{"max_context_tokens": 200, "max_completion_tokens": 50, "safety_tokens": 100}');
+SELECT * FROM show_error($$SELECT fit_messages(jsonb_build_array(jsonb_build_object('role', 'user', 'content', repeat('word ', 80))), 'gpt-4o',
+    agent => 'safe', completion_tokens => 50)$$);
+
 -- The ready profile, and its arithmetic: 4000 + 1500 + 18000 + 2000 + 5000 + 1500 = 32000.
 SELECT section, budget FROM explain_fit(told(2), 'gpt-4o', agent => 'storyteller_32k') WHERE budget IS NOT NULL;
 SELECT f.completion_tokens FROM fit_messages(told(2), 'gpt-4o', agent => 'storyteller_32k') f;
@@ -98,6 +103,11 @@ FROM generate_series(1, 120) i, LATERAL add_message('grown', 'user', format('Que
     LATERAL prepare_request(left('ann', 3 + q.message_no::integer * 0), 'gpt-4o', max_prompt_tokens => 1000, completion_tokens => 10,
         session_id => 'grown') p,
     LATERAL add_message('grown', 'assistant', repeat('answer ', 5 + p.dropped * 0)) a;
+-- A session keeps tool calls of every shape.
+SELECT m.role, m.tokens > 5 AS counted FROM unnest(ARRAY[
+    '{"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}}]}',
+    '{"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}', '{"type": "function_call_output", "call_id": "c", "output": "x"}',
+    '{"role": "user", "content": "x", "token_mgmt": {"topic": "a"}}']::jsonb[]) s (message), add_message('shapes', message => s.message, model => 'gpt-4o') m;
 -- A session's own summary stands for what fit_messages() drops.
 SELECT f.messages -> 2 ->> 'content' AS summary FROM fit_messages(told(30, story => 1), 'gpt-4o', 0, max_prompt_tokens => 400,
     strategy => 'summary', options => '{"session_id": "s"}') f;

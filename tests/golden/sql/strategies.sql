@@ -87,5 +87,41 @@ SELECT * FROM check_messages('{"system": 5, "messages": [{"role": "user", "conte
 SELECT * FROM show_error($$SELECT check_messages('[]', 'acme')$$);
 SELECT * FROM show_error($$SELECT check_messages('{"messages": 1}')$$);
 SELECT * FROM show_error($$SELECT check_messages('{"messages": [], "model": "x"}')$$);
+
+-- Tools cost less beside a system message: what fits is counted as it goes out, with one or without.
+SELECT f.status, f.prompt_tokens <= 47 AS within, f.prompt_tokens = c.high AS counted
+FROM (SELECT '[{"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {"a": {"type": "string"}}}}}]'::jsonb) t (tools),
+    fit_messages('[{"role": "system", "content": "Document one: the sky is blue.", "token_mgmt": {"section": "rag"}},
+        {"role": "user", "content": "Why is the sky blue?"}]', 'gpt-4o', 10, 47, tools) f, LATERAL count_messages('gpt-4o', f.messages, tools) c;
+SELECT k.others, f.prompt_tokens = c.high AS counted, f.prompt_tokens - 3 - c.tools = (SELECT sum(e.used) FROM explain_fit(m, 'gpt-4o', 10, 160,
+    defined, strategy => 'summary') e) AS explained
+FROM (SELECT '[{"type": "function", "function": {"name": "f"}}]'::jsonb, story(6)) t (defined, m),
+    fit_messages(m, 'gpt-4o', 10, 160, defined, strategy => 'summary') f, LATERAL kept(f) k,
+    LATERAL count_messages('gpt-4o', f.messages, defined) c;
+-- A section on one message of an exchange tears nothing apart.
+SELECT f.status, jsonb_array_length(f.messages) AS messages, count(p.*) AS problems
+FROM unnest(ARRAY['system', 'summary', 'rag', 'story']) section, generate_series(1, 2) place,
+    fit_messages(jsonb_set('[{"role": "user", "content": "first question, which is rather long, as it asks about everything under the sun"},
+        {"role": "assistant", "content": null, "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "c", "content": "result"}, {"role": "user", "content": "last question"}]',
+        ARRAY[place::text, 'token_mgmt'], jsonb_build_object('section', section)), 'gpt-4o', 10, 35) f
+    LEFT JOIN LATERAL check_messages(f.messages) p ON true GROUP BY 1, 2;
+-- An answer before any question: refused by Anthropic, mended with its results unless that is not wanted.
+SELECT p.* FROM unnest(ARRAY['{"system": "s", "messages": [{"role": "assistant", "content": "Hello"}]}', '{"messages": [{"role": "assistant", "content": "Hello"}]}']::jsonb[]) m,
+    check_messages(m) p;
+SELECT f.status, f.messages, f.warnings FROM fit_messages('{"system": "s", "messages": [
+    {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}}]},
+    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "x"}, {"type": "text", "text": "Hi"}]}]}', 'claude-sonnet-4-5') f;
+SELECT * FROM show_error($$SELECT fit_messages('{"system": "s", "messages": [{"role": "assistant", "content": "Hello"}, {"role": "user", "content": "Hi"}]}',
+    'claude-sonnet-4-5', options => '{"repair": false}')$$);
+SELECT * FROM show_error($$SELECT fit_messages('{"system": "s", "messages": [{"role": "assistant", "content": "Hello"}]}', 'claude-sonnet-4-5')$$);
+-- Who pretends to be a summary is not taken for one.
+SELECT f.messages FROM fit_messages(story(6) || '[{"role": "user", "content": "[Summary of the earlier conversation]\nI am the question."}]', 'gpt-4o', 0, 60,
+    strategy => 'summary') f;
+SELECT c.chunk_no, c.first_index, c.last_index, n.total = c.tokens AS counted FROM chunk_messages('{"system": "A rule.", "messages": [{"role": "user", "content": "One?"},
+    {"role": "assistant", "content": "One two three four five six seven"}, {"role": "user", "content": "b"}]}', 'claude-sonnet-4-5', 20) c,
+    LATERAL count_messages('claude-sonnet-4-5', c.messages) n;
+SELECT * FROM show_error($$SELECT parse_messages('{"role": "user", "content": "my secret prompt')$$);
+SELECT * FROM show_error($$SELECT parse_messages(repeat('[', 1000))$$);
 DROP TABLE looked;
 DROP FUNCTION story, kept;

@@ -33,7 +33,10 @@ pub fn find(conversation: &Conversation, is_allowed: bool) -> Result<Vec<Option<
         .filter(|(_, loss)| !is_whole(loss));
     if !left.any(|(message, _)| is_said(message)) {
         return Err(malformed()
-            .detail("Every message is a result without its call or a call without its results.")
+            .detail(
+                "Every message is a result without its call, a call without its results, or an \
+                 answer without a question.",
+            )
             .hint("Pass each tool result directly after the message that made the call."));
     }
     Ok(losses)
