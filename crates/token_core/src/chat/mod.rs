@@ -34,7 +34,11 @@ pub fn count_json(messages: &str, tools: Option<&str>, counter: &str) -> Result<
     let counter = counter::from_json(counter)?;
     let conversation = Conversation::parse(messages)?;
     let tools = parse_tools(tools)?;
-    let mut total = Total::new(tools.count(&counter, first_system(&conversation).is_some()));
+    let mut defined = tools.count(&counter);
+    if first_system(&conversation).is_some() {
+        defined = defined.beside_system();
+    }
+    let mut total = Total::new(defined);
     for count in count_messages(&counter, &conversation, !tools.is_empty()) {
         total.add(&count);
     }

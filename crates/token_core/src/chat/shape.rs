@@ -79,7 +79,7 @@ impl Format {
         match self {
             Self::OpenAi => named(),
             Self::Anthropic => match named()? {
-                Role::User if has_block(message, is_result_block) => Some(Role::Tool),
+                Role::User if blocks(message).iter().any(is_result_block) => Some(Role::Tool),
                 role => Some(role),
             },
             Self::Responses => match item_type(message) {
@@ -109,27 +109,14 @@ impl Format {
         }
     }
 
-    /// The keys of the calls that a message answers.
-    pub fn answered_keys(self, message: &Value) -> Vec<CallKey<'_>> {
-        match (self, self.role(message)) {
-            (_, Some(role)) if !role.is_result() => Vec::new(),
-            (Self::OpenAi, Some(Role::Function)) => string(message, "name")
-                .map(CallKey::Name)
-                .into_iter()
-                .collect(),
-            (Self::OpenAi, _) => string(message, "tool_call_id")
-                .map(CallKey::Id)
-                .into_iter()
-                .collect(),
-            (Self::Anthropic, _) => blocks(message)
-                .iter()
-                .filter(|block| is_result_block(block))
-                .filter_map(|block| string(block, "tool_use_id").map(CallKey::Id))
-                .collect(),
-            (Self::Responses, _) => string(message, "call_id")
-                .map(CallKey::Id)
-                .into_iter()
-                .collect(),
+    /// The key of the call that a message answers. Where results are blocks of a message, as
+    /// Anthropic has them, a message can answer several and has no key of its own.
+    pub fn answered_key(self, message: &Value) -> Option<CallKey<'_>> {
+        match (self, self.role(message)?) {
+            (Self::OpenAi, Role::Function) => string(message, "name").map(CallKey::Name),
+            (Self::OpenAi, Role::Tool) => string(message, "tool_call_id").map(CallKey::Id),
+            (Self::Responses, Role::Tool) => string(message, "call_id").map(CallKey::Id),
+            _ => None,
         }
     }
 }
@@ -172,10 +159,6 @@ pub fn blocks(message: &Value) -> &[Value] {
 
 pub fn is_result_block(block: &Value) -> bool {
     block_type(block) == "tool_result"
-}
-
-fn has_block(message: &Value, is_wanted: impl Fn(&Value) -> bool) -> bool {
-    blocks(message).iter().any(is_wanted)
 }
 
 /// The texts of a message, wherever its shape has them.

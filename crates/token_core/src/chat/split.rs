@@ -204,7 +204,7 @@ mod tests {
                 prop_assert!(part.tokens <= max || part.range.len() == 1);
                 next = part.range.end;
                 let own = Conversation::from_list(messages[part.range].to_vec());
-                let mut total = Total::new(Tools::default().count(&counter(), false));
+                let mut total = Total::new(Tools::default().count(&counter()));
                 count_messages(&counter(), &own, false).iter().for_each(|count| total.add(count));
                 prop_assert_eq!(total.tokens(), part.tokens);
             }

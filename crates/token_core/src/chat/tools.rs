@@ -21,6 +21,16 @@ pub struct ToolsCount {
     pub low: u64,
 }
 
+impl ToolsCount {
+    /// The same definitions where a system message holds them.
+    pub fn beside_system(self) -> Self {
+        Self {
+            tokens: self.tokens.saturating_sub(SHARED_WITH_SYSTEM),
+            low: self.low.saturating_sub(SHARED_WITH_SYSTEM),
+        }
+    }
+}
+
 impl Tools {
     /// Takes OpenAI tools and legacy function definitions; the error is a sentence that says what
     /// was found.
@@ -44,16 +54,15 @@ impl Tools {
         self.0.is_empty()
     }
 
-    /// Tokens of the definitions, beside a system message or alone.
-    pub fn count(&self, counter: &Counter, has_system: bool) -> ToolsCount {
+    /// Tokens of the definitions where there is no system message.
+    pub fn count(&self, counter: &Counter) -> ToolsCount {
         if self.is_empty() {
             return ToolsCount::default();
         }
-        let shared = if has_system { SHARED_WITH_SYSTEM } else { 0 };
         let raw = counter.raw(&self.render());
         let mut count = ToolsCount {
-            tokens: counter.high.up(raw) + AROUND - shared,
-            low: counter.low.down(raw) + AROUND - shared,
+            tokens: counter.high.up(raw) + AROUND,
+            low: counter.low.down(raw) + AROUND,
         };
         if self.0.iter().any(|tool| tool.get("input_schema").is_some()) {
             count.tokens += ANTHROPIC_TOOL_PROMPT;

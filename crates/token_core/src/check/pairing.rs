@@ -151,7 +151,7 @@ fn settle_blocks(message: &Value, loss: &mut Option<Loss>) {
 
 fn answers<'a>(format: Format, index: usize, message: &'a Value) -> Vec<Answer<'a>> {
     if format != Format::Anthropic {
-        let key = format.answered_keys(message).first().copied();
+        let key = format.answered_key(message);
         return vec![Answer {
             message: index,
             block: None,

@@ -114,6 +114,15 @@ thread_local! {
     };
 }
 
+#[inline(always)]
+fn with_workspace<R>(work: impl FnOnce(&mut Workspace) -> R) -> R {
+    WORKSPACE.with(|workspace| match workspace.try_borrow_mut() {
+        Ok(mut workspace) => work(&mut workspace),
+        // A hook that counts on its own, in the middle of a count.
+        Err(_) => work(&mut Workspace::new()),
+    })
+}
+
 impl Encoding {
     pub(super) fn with_special<S: Sink>(&self, text: &str, sink: &mut S) -> ControlFlow<()> {
         let mut start = 0;
@@ -127,11 +136,7 @@ impl Encoding {
     }
 
     pub(super) fn ordinary<S: Sink>(&self, text: &str, sink: &mut S) -> ControlFlow<()> {
-        WORKSPACE.with(|workspace| match workspace.try_borrow_mut() {
-            Ok(mut workspace) => self.pieces(text.as_bytes(), &mut workspace, sink),
-            // A hook that counts on its own, in the middle of a count.
-            Err(_) => self.pieces(text.as_bytes(), &mut Workspace::new(), sink),
-        })
+        with_workspace(|workspace| self.pieces(text.as_bytes(), workspace, sink))
     }
 
     fn pieces<S: Sink>(
@@ -170,15 +175,8 @@ impl Encoding {
     /// The tokens of a piece of many, or of the rest of one behind the token `before`.
     pub(super) fn merged(&self, piece: &[u8], before: u32) -> Vec<u32> {
         let mut ids = Ids(Vec::new());
-        let _ = WORKSPACE.with(|workspace| match workspace.try_borrow_mut() {
-            Ok(mut workspace) => {
-                let scratch = &mut workspace.scratch;
-                merge_piece(&self.vocabulary, piece, before, scratch, &mut ids)
-            }
-            Err(_) => {
-                let scratch = &mut Scratch::new();
-                merge_piece(&self.vocabulary, piece, before, scratch, &mut ids)
-            }
+        let _ = with_workspace(|Workspace { scratch, .. }| {
+            merge_piece(&self.vocabulary, piece, before, scratch, &mut ids)
         });
         ids.0
     }

@@ -156,7 +156,7 @@ impl Answer<'_> {
             "truncated": truncated,
             "needs_summary": needs_summary,
             "warnings": warnings,
-            "receipt": self.receipt_json(at),
+            "receipt": self.receipt_json(at, &messages),
             "breakdown": breakdown(&total),
             "sections": self.lines.into_iter().map(Line::into_json).collect::<Vec<_>>(),
         });
@@ -188,8 +188,8 @@ impl Answer<'_> {
         let kept = all.into_iter().zip(&self.work.receipt);
         let kept = kept.filter(|(_, receipt)| !receipt.is_gone());
         let mut messages: Vec<Value> = kept.map(|(message, _)| message).collect();
-        if let Some(summary) = &self.summary {
-            messages.insert(at, summary.message.clone());
+        if let Some(summary) = &mut self.summary {
+            messages.insert(at, summary.message.take());
         }
         if !self.request.options.keep_hints {
             for message in &mut messages {
@@ -222,18 +222,15 @@ impl Answer<'_> {
         warnings
     }
 
-    fn receipt_json(&mut self, at: usize) -> Vec<Value> {
+    /// One entry for each message of the input, and one for the summary at `at` among `messages`.
+    fn receipt_json(&mut self, at: usize, messages: &[Value]) -> Vec<Value> {
         let receipts = std::mem::take(&mut self.work.receipt)
             .into_iter()
             .enumerate();
         let entries = receipts
             .map(|(index, receipt)| receipt.into_json(self.work.conversation.input_index(index)));
         let mut entries: Vec<Value> = entries.collect();
-        if let Some(summary) = self.summary.take() {
-            let mut message = summary.message;
-            if let (Value::Object(map), false) = (&mut message, self.request.options.keep_hints) {
-                map.shift_remove(STEERING_KEY);
-            }
+        if let Some(summary) = &self.summary {
             entries.push(json!({
                 "index": null,
                 "action": "inserted",
@@ -241,7 +238,7 @@ impl Answer<'_> {
                 "tokens_before": 0,
                 "tokens_after": summary.count.tokens(),
                 "at": self.work.conversation.input_index(at),
-                "message": message,
+                "message": messages[at],
             }));
         }
         entries

@@ -1,11 +1,12 @@
 //! Fitting a conversation into a context window.
 //!
-//! Order of work: sanitise, check the shape, repair calls and results, count each message once, shorten as the
-//! options say, rank the units, drop from the end of the ranking, cut the boundary message, put in a
-//! summary, count what was changed again.
+//! Order of work: sanitise, check the shape, repair calls and results, count each message once,
+//! shorten as the options say, rank the units, drop from the end of the ranking, cut the boundary
+//! message, put in a summary, count what was changed again.
 
 mod answer;
 mod budget;
+mod carry_out;
 mod edit;
 mod plan;
 mod rank;
@@ -27,11 +28,10 @@ use crate::error::CoreError;
 use crate::sanitize::{Removal, sanitize};
 use crate::window::{Cause, Denial, Overflow, Verdict};
 use answer::{Answer, Receipt};
-use edit::{Edit, remove_blocks, text_mut};
+use edit::{Edit, remove_blocks};
 use plan::{Plan, Planner};
 use sections::Parts;
 use serde_json::Value;
-use std::collections::HashSet;
 
 /// Fits a request. `messages` are JSON in one of the shapes of [`Conversation`], `tools` as the API
 /// takes them, `request` is a [`Request`] as JSON; the answer is a JSON object, see [`fit`].
@@ -162,7 +162,8 @@ impl Work {
         }
         let steering = conversation.messages.iter().map(Steering::of);
         let steering = steering.map(Result::unwrap_or_default).collect();
-        let tools = [false, true].map(|has_system| tools.count(counter, has_system));
+        let alone = tools.count(counter);
+        let tools = [alone, alone.beside_system()];
         let mut work = Self {
             conversation,
             counts: before,
@@ -227,9 +228,14 @@ impl Work {
         }
     }
 
+    /// Whether a message is left.
+    fn is_live(&self, index: usize) -> bool {
+        !self.receipt[index].is_gone()
+    }
+
     /// The first message of role system that is left.
     pub fn first_system(&self) -> Option<usize> {
-        (0..self.counts.len()).find(|at| !self.receipt[*at].is_gone() && self.is_system(*at))
+        (0..self.counts.len()).find(|at| self.is_live(*at) && self.is_system(*at))
     }
 
     /// What tools may cost more when the first system message goes, or another is the first.
@@ -316,64 +322,6 @@ impl Work {
         let room = request.window.room_beside(reached);
         let lines = self.lines(request, &parts.ranking.last_user);
         answer::denied(denial, prompt, least, room, lines)
-    }
-
-    /// Drops and cuts what the plan drops and cuts, counts what was cut again, and says what
-    /// happened to each message by which rule.
-    fn carry_out(&mut self, counter: &Counter, request: &Request, parts: &Parts, plan: &Plan) {
-        for index in 0..self.counts.len() {
-            let is_untouched = self.receipt[index].rule == "fits";
-            if self.is_live(index) && is_untouched {
-                self.receipt[index].rule = if self.is_system(index) {
-                    "system"
-                } else if self.steering[index].is_pinned {
-                    "pinned"
-                } else {
-                    "last_turn"
-                };
-            }
-        }
-        for section in &parts.sections {
-            let rule = match section.section {
-                Section::History => request.strategy.name(),
-                other => other.name(),
-            };
-            for &index in section.units.iter().flatten() {
-                if plan.dropped[index] {
-                    self.receipt[index].drop(rule);
-                } else if self.receipt[index].edits.is_empty() {
-                    self.receipt[index].rule = rule;
-                }
-            }
-        }
-        let mut cut = HashSet::new();
-        for order in &plan.cuts {
-            let message = &mut self.conversation.messages[order.index];
-            let Some(text) = text_mut(message, &order.path) else {
-                continue;
-            };
-            let Some(gap) = cut::cut_middle(counter, text, order.tokens) else {
-                continue;
-            };
-            let from = text[..gap.range.start].chars().count();
-            let edit = Edit::Replace {
-                path: order.path.clone(),
-                from,
-                to: from + text[gap.range.clone()].chars().count(),
-                text: gap.marker.clone(),
-            };
-            *text = gap.apply(text);
-            let receipt = &mut self.receipt[order.index];
-            let rule = match receipt.rule {
-                "last_turn" | "pinned" => "tool_result",
-                rule => rule,
-            };
-            receipt.edit(rule, edit);
-            cut.insert(order.index);
-        }
-        for index in cut {
-            self.recount(counter, index);
-        }
     }
 }
 

@@ -63,9 +63,11 @@ impl Dialogue<'_> {
             None => Vec::new(),
         };
         let groups = topic::group(self, turns, group_topics);
-        let query = self.text_of(ranking.last_user.iter().copied());
         let scores = match strategy {
-            Strategy::Importance => self.scores(&groups, &query),
+            Strategy::Importance => {
+                let query = self.text_of(ranking.last_user.iter().copied());
+                self.scores(&groups, &query)
+            }
             _ => Vec::new(),
         };
         let mut order: Vec<usize> = (0..groups.len()).rev().collect();
@@ -202,7 +204,7 @@ impl Dialogue<'_> {
                     calls.extend(keys.into_iter().map(|key| (key, place)));
                 }
                 Some(Role::Tool | Role::Function) => {
-                    let key = format.answered_keys(message).first().copied();
+                    let key = format.answered_key(message);
                     let place = key.and_then(|key| calls.get(&key)).copied();
                     result_place(&mut turns, place.filter(|_| format == Format::Responses))
                         .members

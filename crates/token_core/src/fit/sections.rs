@@ -121,7 +121,7 @@ impl Work {
 
     /// How many of the messages that are left stand at the start with the role of the system.
     pub fn leading_system(&self) -> usize {
-        let left = (0..self.counts.len()).filter(|at| !self.receipt[*at].is_gone());
+        let left = (0..self.counts.len()).filter(|at| self.is_live(*at));
         left.take_while(|at| self.is_system(*at)).count()
     }
 

@@ -1,7 +1,6 @@
 //! What makes a conversation shorter before anything of it goes: each an option.
 
 use super::Work;
-use super::answer::Action;
 use super::edit::{Edit, text_mut};
 use super::request::Options;
 use crate::chat::{Counter, Role, Section, count_message, shape};
@@ -144,9 +143,5 @@ impl Work {
                 changed.insert(index);
             }
         }
-    }
-
-    pub fn is_live(&self, index: usize) -> bool {
-        self.receipt[index].action != Action::Dropped
     }
 }
