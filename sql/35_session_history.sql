@@ -200,12 +200,15 @@ COMMENT ON FUNCTION token_mgmt._sent_messages(token_mgmt.session, bigint) IS
     'those alone if it is NULL';
 REVOKE ALL ON FUNCTION token_mgmt._sent_messages(token_mgmt.session, bigint) FROM PUBLIC;
 
-CREATE FUNCTION token_mgmt._history_of(s token_mgmt.session, model text, max_tokens integer)
-    RETURNS token_mgmt.session_history
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
+CREATE FUNCTION @extschema@.session_history(
+    session_id text, model text DEFAULT NULL, max_tokens integer DEFAULT NULL,
+    tenant text DEFAULT NULL, options jsonb DEFAULT '{}'
+) RETURNS token_mgmt.session_history
+    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    s token_mgmt.session := token_mgmt._session(session_id, tenant);
     by_model text := coalesce(model, s.model);
     counter jsonb := token_mgmt._session_counter(by_model);
     most bigint;
@@ -213,6 +216,8 @@ DECLARE
     newest record;
     result token_mgmt.session_history;
 BEGIN
+    PERFORM token_mgmt._check_count('max_tokens', max_tokens),
+        token_mgmt._check_object('options', options, '{}');
     most := token_mgmt._history_limit(s, by_model, max_tokens);
     -- 3 alone are those of an answer to nothing.
     IF fixed > most AND fixed > 3 THEN
@@ -227,25 +232,6 @@ BEGIN
     result.message_count := jsonb_array_length(result.messages);
     result.tokens := CASE WHEN result.message_count = 0 THEN 0 ELSE most - newest.budget END;
     RETURN result;
-END
-$$;
-COMMENT ON FUNCTION token_mgmt._history_of(token_mgmt.session, text, integer) IS
-    'session_history() of this session, up to its message_count. Not STRICT: NULL is not given';
-REVOKE ALL ON FUNCTION token_mgmt._history_of(token_mgmt.session, text, integer) FROM PUBLIC;
-
-CREATE FUNCTION @extschema@.session_history(
-    session_id text, model text DEFAULT NULL, max_tokens integer DEFAULT NULL,
-    tenant text DEFAULT NULL, options jsonb DEFAULT '{}'
-) RETURNS token_mgmt.session_history
-    LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
-    SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-    s token_mgmt.session := token_mgmt._session(session_id, tenant);
-BEGIN
-    PERFORM token_mgmt._check_count('max_tokens', max_tokens),
-        token_mgmt._check_object('options', options, '{}');
-    RETURN token_mgmt._history_of(s, model, max_tokens);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.session_history(text, text, integer, text, jsonb) IS
