@@ -3,7 +3,7 @@ SELECT pg_catalog.pg_extension_config_dump('token_mgmt.usage_ledger_entry_id_seq
 COMMENT ON SEQUENCE token_mgmt.usage_ledger_entry_id_seq IS 'Ids of ledger entries; not dense';
 REVOKE ALL ON token_mgmt.usage_ledger_entry_id_seq FROM PUBLIC;
 
--- No key and no index here: a month's partition gets its own when it is opened, so that the
+-- No CHECKs either (see quota_period). No key and no index here: a month's partition gets its own when it is opened, so that the
 -- partitions, which are no members of the extension, dump and restore as ordinary tables.
 CREATE TABLE token_mgmt.usage_ledger (
     tenant text NOT NULL,
@@ -34,18 +34,14 @@ CREATE TABLE token_mgmt.usage_ledger (
     message_count integer,
     document_count integer,
     flags text[] NOT NULL,
-    metadata jsonb,
-    CONSTRAINT usage_ledger_kind_is_known CHECK (kind IN ('settlement', 'usage')),
-    CONSTRAINT usage_ledger_parts_fit_their_whole CHECK (
-        prompt_tokens >= 0 AND completion_tokens >= 0 AND cached_tokens >= 0
-        AND cache_write_tokens >= 0 AND reasoning_tokens >= 0
-        AND cached_tokens::bigint + cache_write_tokens <= prompt_tokens
-        AND reasoning_tokens <= completion_tokens
-    )
+    metadata jsonb
 ) PARTITION BY RANGE (recorded_at);
 SELECT pg_catalog.pg_extension_config_dump('token_mgmt.usage_ledger', '');
 COMMENT ON TABLE token_mgmt.usage_ledger IS
     'Append-only record of every call that used tokens, partitioned by month (UTC) of recorded_at';
+COMMENT ON COLUMN token_mgmt.usage_ledger.kind IS
+    'settlement, usage (by record_usage), expiry (of a hold that had reported progress), or '
+    'correction: what a late settlement adds to such an expiry or takes back from it';
 COMMENT ON COLUMN token_mgmt.usage_ledger.prompt_tokens IS 'Includes cached and cache-write tokens';
 COMMENT ON COLUMN token_mgmt.usage_ledger.completion_tokens IS 'Includes reasoning tokens';
 COMMENT ON COLUMN token_mgmt.usage_ledger.allocations IS

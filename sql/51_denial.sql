@@ -1,60 +1,83 @@
-CREATE TYPE token_mgmt._wanted AS (
-    quota_id bigint,
-    scope text,
-    scope_value text,
-    period text,
-    time_zone text,
-    amount numeric,
-    version bigint,
-    starts_at timestamptz,
-    ends_at timestamptz,
-    is_open boolean,
-    used numeric,
-    held numeric
+CREATE TYPE token_mgmt._rates AS (
+    input numeric,
+    output numeric
 );
-COMMENT ON TYPE token_mgmt._wanted IS
-    'A quota that applies to a request, with its period at some instant and its unlocked balance';
+COMMENT ON TYPE token_mgmt._rates IS 'USD for a prompt token and a completion token of a hold';
 
-CREATE FUNCTION token_mgmt._wanted_periods(r token_mgmt._request, at timestamptz)
-    RETURNS token_mgmt._wanted[]
+CREATE FUNCTION token_mgmt._held_rates(
+    price token_mgmt.price, model text, prompt_tokens integer, completion_tokens integer
+) RETURNS token_mgmt._rates
     LANGUAGE plpgsql STABLE PARALLEL SAFE
 AS $$
 DECLARE
-    result token_mgmt._wanted[];
+    rates token_mgmt._rates;
+    is_long boolean := coalesce(prompt_tokens > price.long_context_over, false);
 BEGIN
-    -- LATERAL with DISTINCT ON or LIMIT cannot be turned into a join over the whole tenant: every
-    -- look-up is by a whole key, whatever the statistics were when this was planned.
-    SELECT array_agg(
-        (q.quota_id, q.scope, i.value, q.period, q.time_zone, q.amount, q.version,
-            s.starts_at, s.ends_at, p.quota_id IS NOT NULL, coalesce(p.used, 0), coalesce(p.held, 0)
-        )::token_mgmt._wanted ORDER BY q.quota_id, i.value)
-    INTO result
-    FROM unnest(
-        ARRAY['user', 'api_key', 'team', 'session', 'agent', 'model', 'endpoint', 'tenant'],
-        ARRAY[r.user_id, r.api_key, r.team, r.session_id, r.agent, r.model, r.endpoint, r.tenant]
-    ) AS i (scope, value)
-    CROSS JOIN LATERAL (
-        -- An exact value replaces * of the same scope, metric and period.
-        SELECT DISTINCT ON (o.metric, o.period) o.*
-        FROM token_mgmt.quota o
-        WHERE o.tenant = r.tenant AND o.scope = i.scope AND o.value = ANY (ARRAY[i.value, '*'])
-        ORDER BY o.metric, o.period, o.value = '*'
-    ) q
-    CROSS JOIN LATERAL token_mgmt._period(q.period, q.time_zone,
-        greatest(at, q.removed_until)) s
-    LEFT JOIN LATERAL (
-        SELECT o.quota_id, o.used, o.held FROM token_mgmt.quota_period o
-        WHERE o.tenant = r.tenant AND o.quota_id = q.quota_id AND o.scope_value = i.value
-            AND o.starts_at = s.starts_at AND o.slot = 0
-        LIMIT 1
-    ) p ON true
-    WHERE i.value IS NOT NULL;
-    RETURN coalesce(result, '{}');
+    rates.input := 0.000001 * greatest(price.input_usd_per_mtok, price.cache_write_usd_per_mtok,
+        price.cached_input_usd_per_mtok, CASE WHEN is_long
+            THEN greatest(price.long_input_usd_per_mtok, price.long_cached_input_usd_per_mtok) END);
+    rates.output := 0.000001 * greatest(price.output_usd_per_mtok,
+        CASE WHEN is_long THEN price.long_output_usd_per_mtok END);
+    IF price.input_usd_per_mtok IS NULL AND prompt_tokens > 0
+        OR price.output_usd_per_mtok IS NULL AND completion_tokens > 0
+    THEN
+        PERFORM token_mgmt._raise('22023', CASE WHEN model IS NULL
+                THEN 'a quota of cost needs a model' ELSE format('model "%s" has no price', model)
+            END, 'The user, team and so on of this request has a quota in USD, which a request of '
+            'unknown cost would pass by.', CASE WHEN model IS NULL THEN 'Name the model.'
+                ELSE 'Give it a price with token_mgmt.register_model() or import_models().' END);
+    END IF;
+    RETURN rates;
 END
 $$;
-COMMENT ON FUNCTION token_mgmt._wanted_periods(token_mgmt._request, timestamptz) IS
-    'Every quota that applies to the request, in lock order, read without a lock';
-REVOKE ALL ON FUNCTION token_mgmt._wanted_periods(token_mgmt._request, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION token_mgmt._held_rates(token_mgmt.price, text, integer, integer) IS
+    'The dearest rates that the call can reach: all of the prompt written to the cache, at the '
+    'tier of its length. Errors: 22023 without a model or a price';
+REVOKE ALL ON FUNCTION token_mgmt._held_rates(token_mgmt.price, text, integer, integer)
+    FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._units(
+    metric text, prompt bigint, completion bigint, rates token_mgmt._rates
+) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE metric WHEN 'tokens' THEN (prompt + completion)::numeric
+        WHEN 'requests' THEN 1
+        ELSE prompt * coalesce(rates.input, 0) + completion * coalesce(rates.output, 0) END
+$$;
+COMMENT ON FUNCTION token_mgmt._units(text, bigint, bigint, token_mgmt._rates) IS
+    'What these tokens are in units of a metric';
+
+CREATE FUNCTION token_mgmt._available(w token_mgmt._wanted, share numeric) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE w.metric WHEN 'requests' THEN w.free WHEN 'tokens' THEN ceil(w.free * share)
+        ELSE w.free * share END
+$$;
+COMMENT ON FUNCTION token_mgmt._available(token_mgmt._wanted, numeric) IS
+    'What a request with this share may hold of what is free; a request is never shared';
+
+CREATE FUNCTION token_mgmt._most_completion(
+    w token_mgmt._wanted, share numeric, prompt bigint, rates token_mgmt._rates
+) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE
+        WHEN w.is_soft THEN NULL
+        -- A limit of 0 refuses a request for nothing, too.
+        WHEN w.amount = 0 THEN -1
+        WHEN w.metric = 'tokens' THEN token_mgmt._available(w, share) - prompt
+        WHEN token_mgmt._available(w, share) < token_mgmt._units(w.metric, prompt, 0, rates)
+            THEN -1
+        WHEN w.metric = 'cost' AND rates.output > 0 THEN floor(
+            (token_mgmt._available(w, share) - prompt * coalesce(rates.input, 0)) / rates.output)
+    END
+$$;
+COMMENT ON FUNCTION token_mgmt._most_completion(
+    token_mgmt._wanted, numeric, bigint, token_mgmt._rates
+) IS
+    'The most completion tokens beside this prompt that the quota allows; NULL: any number, '
+    'negative: not even the prompt';
 
 CREATE FUNCTION token_mgmt._duration_text(span interval) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
@@ -69,8 +92,65 @@ AS $$
 $$;
 COMMENT ON FUNCTION token_mgmt._duration_text(interval) IS 'A span as people say it: 5 h 12 min';
 
+CREATE FUNCTION token_mgmt._frees_at(
+    tenant text, w token_mgmt._wanted, needed numeric, at timestamptz
+) RETURNS timestamptz
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF needed > w.amount THEN
+        RETURN 'infinity';
+    END IF;
+    RETURN CASE w.kind
+        WHEN 'bucket' THEN at + make_interval(secs => ((needed - w.free) / w.inflow)::float)
+        WHEN 'sliding' THEN coalesce((
+            SELECT min(e.ends_at) FROM (
+                SELECT p.ends_at, sum(p.used + p.held - p.credited) OVER (ORDER BY p.starts_at)
+                    AS freed
+                FROM token_mgmt.quota_period p
+                WHERE p.tenant = _frees_at.tenant AND p.quota_id = w.quota_id
+                    AND p.scope_value = w.scope_value AND p.starts_at <> '-infinity'
+                    AND p.ends_at > w.starts_at
+            ) e WHERE e.freed >= needed - w.free), at)
+        ELSE w.ends_at END;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._frees_at(text, token_mgmt._wanted, numeric, timestamptz) IS
+    'When so much will be free of the quota if nobody else takes from it and what is held is used; '
+    'infinity: never';
+REVOKE ALL ON FUNCTION token_mgmt._frees_at(text, token_mgmt._wanted, numeric, timestamptz)
+    FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._quota_text(
+    w token_mgmt._wanted, requested numeric, available numeric, priority text
+) RETURNS text
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    RETURN format('Requested %s %s; %s of %s remain', trim_scale(requested),
+            CASE w.metric WHEN 'tokens' THEN 'tokens' WHEN 'cost' THEN 'USD' ELSE 'request' END,
+            trim_scale(CASE w.metric WHEN 'cost' THEN w.free ELSE floor(w.free) END),
+            trim_scale(w.amount))
+        || CASE WHEN w.kind = 'bucket' THEN ' in the bucket'
+            WHEN w.kind = 'sliding' THEN format(' in any %s', w.period)
+            WHEN w.period = 'total' THEN ''
+            ELSE format(' in the %s ending %s', w.period, w.ends_at) END
+        || CASE WHEN available < w.free AND w.free > 0
+            THEN format(', of which priority "%s" may hold %s', priority, trim_scale(available))
+            ELSE '' END
+        || '.';
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._quota_text(token_mgmt._wanted, numeric, numeric, text) IS
+    'What is left of a quota, in a sentence';
+REVOKE ALL ON FUNCTION token_mgmt._quota_text(token_mgmt._wanted, numeric, numeric, text)
+    FROM PUBLIC;
+
 CREATE FUNCTION token_mgmt._quota_denial(
-    r token_mgmt._request, wanted token_mgmt._wanted[], completion integer, at timestamptz
+    r token_mgmt._request, wanted token_mgmt._wanted[], rates token_mgmt._rates,
+    completion integer, at timestamptz
 ) RETURNS token_mgmt.reservation_grant
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
@@ -80,51 +160,53 @@ DECLARE
     w token_mgmt._wanted;
     tightest token_mgmt._wanted;
     share numeric := token_mgmt._priority_share(r.tenant, r.priority);
-    requested bigint := r.prompt_tokens::bigint + completion;
     -- What would have been granted at the least.
-    needed bigint := r.prompt_tokens::bigint + CASE r.on_overflow WHEN 'refuse' THEN completion
+    needed integer := CASE r.on_overflow WHEN 'refuse' THEN completion
         ELSE least(completion, greatest(r.min_completion_tokens, 1)) END;
-    available numeric;
-    least_available numeric;
+    most numeric;
+    least_most numeric;
+    units numeric;
     retry_at timestamptz;
-    remaining numeric;
     lower integer;
-    detail text;
+    balance record;
     ways text[] := '{}';
 BEGIN
     FOREACH w IN ARRAY wanted LOOP
-        available := greatest(ceil((w.amount - w.used - w.held) * share), 0);
-        IF least_available IS NULL OR available < least_available THEN
-            least_available := available;
+        most := token_mgmt._most_completion(w, share, r.prompt_tokens, rates);
+        IF most < coalesce(least_most, 'infinity') THEN
+            least_most := most;
             tightest := w;
         END IF;
-        -- Every quota that is short must have had its reset, and then have enough.
-        IF needed > available THEN
-            retry_at := greatest(retry_at,
-                CASE WHEN needed <= ceil(w.amount * share) THEN w.ends_at ELSE 'infinity' END);
+        -- Every quota that is short must come to have enough.
+        IF needed > most THEN
+            units := token_mgmt._units(w.metric, r.prompt_tokens, needed, rates);
+            retry_at := greatest(retry_at, token_mgmt._frees_at(r.tenant, w,
+                CASE WHEN w.amount = 0 THEN 'infinity' WHEN w.metric = 'requests' THEN units
+                    WHEN units <= ceil(w.amount * share) THEN least(units / share, w.amount)
+                    ELSE 'infinity' END, at));
         END IF;
     END LOOP;
-    remaining := tightest.amount - tightest.used - tightest.held;
-    lower := greatest(least(least_available - r.prompt_tokens, completion), 0);
+    lower := greatest(least(least_most, completion), 0);
+    units := token_mgmt._available(tightest, share);
+    SELECT coalesce(sum(p.used - p.credited), 0) AS used, coalesce(sum(p.held), 0) AS held
+    INTO balance
+    FROM token_mgmt.quota_period p
+    WHERE p.tenant = r.tenant AND p.quota_id = tightest.quota_id
+        AND p.scope_value = tightest.scope_value AND p.ends_at > tightest.starts_at
+        AND (tightest.kind = 'sliding' OR p.starts_at = tightest.starts_at);
 
     g.status := 'denied';
     g.sqlstate := 'TM001';
-    g.reason := format('token quota exceeded for %s "%s"', replace(tightest.scope, '_', ' '),
-        tightest.scope_value);
+    g.reason := format('%s quota exceeded for %s "%s"',
+        CASE tightest.metric WHEN 'tokens' THEN 'token' WHEN 'requests' THEN 'request'
+            ELSE 'cost' END, replace(tightest.scope, '_', ' '), tightest.scope_value);
     g.prompt_tokens := r.prompt_tokens;
     g.completion_tokens := completion;
     g.tokens_held := 0;
-    g.tokens_remaining := remaining;
+    g.tokens_remaining := floor(tightest.free);
     g.warnings := '{}';
-    detail := format('Requested %s tokens; %s of %s remain', requested, remaining, tightest.amount)
-        || CASE WHEN tightest.period = 'total' THEN ''
-            ELSE format(' in the %s ending %s', tightest.period, tightest.ends_at) END
-        || CASE WHEN least_available < remaining AND remaining > 0
-            THEN format(', of which priority "%s" may hold %s', r.priority, least_available)
-            ELSE '' END
-        || '.';
     IF retry_at < 'infinity' THEN
-        g.retry_after := retry_at - at;
+        g.retry_after := greatest(retry_at - at, '1 millisecond');
         ways := ways || format('retry in %s', token_mgmt._duration_text(g.retry_after));
     END IF;
     IF lower > 0 THEN
@@ -132,24 +214,27 @@ BEGIN
     END IF;
     ways := ways || 'raise the quota with token_mgmt.set_quota()'::text;
     g.advice := jsonb_build_object(
-        'detail', detail,
+        'detail', token_mgmt._quota_text(tightest, token_mgmt._units(tightest.metric,
+            r.prompt_tokens, completion, rates), greatest(units, 0), r.priority),
         'hint', upper(left(ways[1], 1)) || substr(ways[1], 2) || CASE cardinality(ways)
             WHEN 1 THEN '' WHEN 2 THEN ', or ' || ways[2]
             ELSE ', ' || ways[2] || ', or ' || ways[3] END || '.',
-        'scope', tightest.scope, 'value', tightest.scope_value, 'period', tightest.period,
-        'limit', tightest.amount, 'used', tightest.used, 'held', tightest.held,
-        'remaining', remaining, 'available', least_available, 'requested', requested,
-        'max_completion_tokens', lower, 'resets_at', nullif(tightest.ends_at, 'infinity'));
+        'scope', tightest.scope, 'value', tightest.scope_value, 'metric', tightest.metric,
+        'period', tightest.period, 'limit', tightest.amount, 'used', balance.used,
+        'held', balance.held, 'remaining', tightest.free, 'available', greatest(units, 0),
+        'requested', token_mgmt._units(tightest.metric, r.prompt_tokens, completion, rates),
+        'max_completion_tokens', lower, 'resets_at',
+        CASE WHEN tightest.kind = 'fixed' THEN nullif(tightest.ends_at, 'infinity') END);
     RETURN g;
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._quota_denial(
-    token_mgmt._request, token_mgmt._wanted[], integer, timestamptz
+    token_mgmt._request, token_mgmt._wanted[], token_mgmt._rates, integer, timestamptz
 ) IS
     'The TM001 denial of the quota that has least left, with its numbers and ways out; '
-    'retry_after is when all that are short have had their reset, NULL where that would not help';
+    'retry_after is when all that are short will have enough, NULL where they never will';
 REVOKE ALL ON FUNCTION token_mgmt._quota_denial(
-    token_mgmt._request, token_mgmt._wanted[], integer, timestamptz
+    token_mgmt._request, token_mgmt._wanted[], token_mgmt._rates, integer, timestamptz
 ) FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt._window_denial(

@@ -1,71 +1,245 @@
--- One attempt to hold the request's tokens. Every quota is decided under its lock before any row is
--- written. NULL means that a period ended while its lock was awaited: undo and start over.
-CREATE FUNCTION token_mgmt._try_hold(
-    r token_mgmt._request, m token_mgmt.model, hash bytea, prepared jsonb, asked_completion integer
+CREATE FUNCTION token_mgmt._insert_reservation(
+    r token_mgmt._request, m token_mgmt.model, price token_mgmt.price, hash bytea, prepared jsonb,
+    asked_completion integer, completion integer, remaining numeric, notes text[],
+    allocations token_mgmt.allocation[], at timestamptz
 ) RETURNS token_mgmt.reservation_grant
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 AS $$
 DECLARE
-    wanted token_mgmt._wanted[] := token_mgmt._wanted_periods(r, clock_timestamp());
-    w token_mgmt._wanted;
-    locked token_mgmt.quota_period[];
-    p token_mgmt.quota_period;
-    share numeric := token_mgmt._priority_share(r.tenant, r.priority);
-    completion integer := r.completion_tokens;
-    least_available numeric;
-    at timestamptz;
-    h token_mgmt.reservation;
+    g token_mgmt.reservation_grant;
 BEGIN
-    -- Missing rows are made before the first lock is taken, so that no one who holds a lock waits
-    -- for a row that another session is still inserting.
-    FOREACH w IN ARRAY wanted LOOP
-        IF NOT w.is_open THEN
-            INSERT INTO token_mgmt.quota_period
-                (tenant, quota_id, scope_value, starts_at, ends_at, allowance, limit_version)
-            VALUES (r.tenant, w.quota_id, w.scope_value, w.starts_at, w.ends_at, w.amount,
-                w.version)
-            ON CONFLICT ON CONSTRAINT quota_period_pkey DO NOTHING;
-        END IF;
-    END LOOP;
+    g.reservation_id := token_mgmt._new_id();
+    g.status := 'granted';
+    g.prompt_tokens := r.prompt_tokens;
+    g.completion_tokens := completion;
+    g.tokens_held := r.prompt_tokens + completion;
+    g.tokens_remaining := floor(remaining);
+    g.warnings := notes;
+    g.expires_at := at + r.ttl;
+    IF completion < asked_completion THEN
+        g.status := 'reduced';
+        g.warnings := format('completion reduced from %s to %s tokens', asked_completion,
+            completion) || notes;
+    END IF;
+    INSERT INTO token_mgmt.reservation (
+        tenant, reservation_id, user_id, request_id, request_hash, status, provider, model, price,
+        api_key, team, session_id, agent, endpoint, priority, prompt_tokens, completion_tokens,
+        tokens_held, tokens_remaining, warnings, allocations, prepared, metadata, reserved_at,
+        expires_at)
+    VALUES (
+        r.tenant, g.reservation_id, r.user_id, r.request_id, hash, g.status, m.provider, m.model,
+        price, r.api_key, r.team, r.session_id, r.agent, r.endpoint, r.priority, r.prompt_tokens,
+        completion, g.tokens_held, g.tokens_remaining, g.warnings, allocations, prepared,
+        r.metadata, at, g.expires_at)
+    ON CONFLICT (tenant, user_id, request_id) WHERE request_id IS NOT NULL DO NOTHING;
+    RETURN CASE WHEN FOUND THEN g END;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._insert_reservation(
+    token_mgmt._request, token_mgmt.model, token_mgmt.price, bytea, jsonb, integer, integer,
+    numeric, text[], token_mgmt.allocation[], timestamptz
+) IS 'Writes the hold and answers with its grant; NULL where its request id is being used';
+REVOKE ALL ON FUNCTION token_mgmt._insert_reservation(
+    token_mgmt._request, token_mgmt.model, token_mgmt.price, bytea, jsonb, integer, integer,
+    numeric, text[], token_mgmt.allocation[], timestamptz
+) FROM PUBLIC;
 
-    LOOP
-        -- One by one in lock order, each by its whole key: a join over all of them would be planned
-        -- by statistics, and read every period of the tenant where these are old.
-        locked := '{}';
-        FOR i IN 1..cardinality(wanted) LOOP
-            w := wanted[i];
-            SELECT q.* INTO p FROM token_mgmt.quota_period q
-            WHERE q.tenant = r.tenant AND q.quota_id = w.quota_id
-                AND q.scope_value = w.scope_value AND q.starts_at = w.starts_at AND q.slot = 0
-            FOR UPDATE;
-            IF NOT FOUND THEN
-                RETURN NULL; -- it was removed before it was locked: the clock had gone backwards
+CREATE FUNCTION token_mgmt._soft_note(w token_mgmt._wanted) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('soft limit of %s "%s" is passed: %s of %s %s remain in the %s',
+        replace(w.scope, '_', ' '), w.scope_value, trim_scale(w.free), trim_scale(w.amount),
+        CASE w.metric WHEN 'cost' THEN 'USD' ELSE w.metric END, w.period)
+$$;
+COMMENT ON FUNCTION token_mgmt._soft_note(token_mgmt._wanted) IS
+    'The warning of a soft quota that has less than nothing free';
+
+-- What nearly every request meets: periods that are open, with room for all it asks for. Each is
+-- checked and taken by one UPDATE. Whatever else is met, NULL leaves to _try_hold(), after the
+-- caller has undone what was taken.
+CREATE FUNCTION token_mgmt._grant_at_once(
+    r token_mgmt._request, m token_mgmt.model, price token_mgmt.price, hash bytea, prepared jsonb,
+    asked_completion integer
+) RETURNS token_mgmt.reservation_grant
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+AS $$
+DECLARE
+    w token_mgmt._wanted;
+    identities text[] := token_mgmt._identities(r);
+    started_at timestamptz := clock_timestamp();
+    at timestamptz := started_at;
+    until timestamptz := 'infinity';
+    was timestamptz;
+    units numeric;
+    first_slot smallint;
+    in_slot smallint;
+    room numeric;
+    remaining numeric;
+    notes text[] := '{}';
+    waited text[];
+    allocations token_mgmt.allocation[] := '{}';
+BEGIN
+    FOR w IN SELECT q.* FROM token_mgmt._wanted_quotas(r, identities, started_at) q LOOP
+        IF w.kind = 'sliding' OR w.found_version IS DISTINCT FROM w.version
+            OR w.ends_at <= started_at
+        THEN
+            RETURN NULL;
+        END IF;
+        units := CASE w.metric WHEN 'tokens' THEN r.prompt_tokens + r.completion_tokens
+            WHEN 'requests' THEN 1
+            ELSE token_mgmt._units('cost', r.prompt_tokens, r.completion_tokens,
+                token_mgmt._held_rates(price, r.model, r.prompt_tokens, r.completion_tokens)) END;
+        in_slot := 0;
+        IF w.slots > 1 THEN
+            -- Any slot that nobody has locked and that has the room, from a random one on.
+            first_slot := floor(random() * w.slots);
+            SELECT p.slot INTO in_slot FROM token_mgmt.quota_period p
+            WHERE p.tenant = r.tenant AND p.quota_id = w.quota_id
+                AND p.scope_value = w.scope_value AND p.starts_at = w.starts_at
+                AND p.slot >= first_slot AND p.used + p.held - p.credited + units <= p.allowance
+            ORDER BY p.slot LIMIT 1
+            FOR UPDATE SKIP LOCKED;
+            IF in_slot IS NULL THEN
+                SELECT p.slot INTO in_slot FROM token_mgmt.quota_period p
+                WHERE p.tenant = r.tenant AND p.quota_id = w.quota_id
+                    AND p.scope_value = w.scope_value AND p.starts_at = w.starts_at
+                    AND p.slot < first_slot
+                    AND p.used + p.held - p.credited + units <= p.allowance
+                ORDER BY p.slot LIMIT 1
+                FOR UPDATE SKIP LOCKED;
             END IF;
-            locked[i] := p;
+        END IF;
+        was := clock_timestamp();
+        IF w.kind = 'bucket' THEN
+            UPDATE token_mgmt.quota_period p
+            SET held = p.held + units,
+                credited = token_mgmt._credit(p.used + p.held, p.credited, p.credited_at, w.inflow,
+                    was),
+                credited_at = greatest(p.credited_at, was)
+            WHERE p.tenant = r.tenant AND p.quota_id = w.quota_id
+                AND p.scope_value = w.scope_value AND p.starts_at = '-infinity' AND p.slot = 0
+                AND p.limit_version = w.version
+                AND (w.is_soft OR p.used + p.held + units - token_mgmt._credit(p.used + p.held,
+                    p.credited, p.credited_at, w.inflow, was) <= w.amount)
+            RETURNING w.amount - p.used - p.held + p.credited INTO room;
+        ELSE
+            UPDATE token_mgmt.quota_period p SET held = p.held + units
+            WHERE p.tenant = r.tenant AND p.quota_id = w.quota_id
+                AND p.scope_value = w.scope_value AND p.starts_at = w.starts_at AND p.slot = in_slot
+                AND p.limit_version = w.version AND p.allowance > 0
+                AND (w.is_soft OR p.used + p.held - p.credited + units <= p.allowance)
+            RETURNING p.allowance - p.used - p.held + p.credited INTO room;
+        END IF;
+        IF room IS NULL THEN
+            RETURN NULL;
+        END IF;
+        at := clock_timestamp();
+        IF at > was + interval '5 milliseconds' AND w.kind = 'fixed' THEN
+            waited := waited || ARRAY[w.quota_id::text, w.scope_value];
+        END IF;
+        until := least(until, w.ends_at);
+        IF w.slots > 1 AND (w.metric = 'tokens' OR w.is_soft) THEN
+            room := token_mgmt._balance(r.tenant, w, at);
+        END IF;
+        IF w.is_soft AND room < 0 THEN
+            w.free := room;
+            notes := notes || token_mgmt._soft_note(w);
+        ELSIF w.metric = 'tokens' AND NOT w.is_soft THEN
+            remaining := least(remaining, room);
+        END IF;
+        allocations := allocations || (w.quota_id, w.scope_value, w.starts_at, in_slot, w.metric,
+            nullif(w.cached_weight, 1), units)::token_mgmt.allocation;
+    END LOOP;
+    IF at >= until THEN
+        RETURN NULL;
+    END IF;
+    IF waited IS NOT NULL THEN
+        INSERT INTO token_mgmt.quota_wait (tenant, quota_id, scope_value, waited_at)
+        SELECT r.tenant, waited[i]::bigint, waited[i + 1], at
+        FROM generate_series(1, cardinality(waited), 2) i;
+    END IF;
+    RETURN token_mgmt._insert_reservation(r, m, price, hash, prepared, asked_completion,
+        r.completion_tokens, remaining, notes, allocations, at);
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._grant_at_once(
+    token_mgmt._request, token_mgmt.model, token_mgmt.price, bytea, jsonb, integer
+) IS
+    'The grant where every period is open and has room for all that is asked; NULL where it takes '
+    'a closer look';
+REVOKE ALL ON FUNCTION token_mgmt._grant_at_once(
+    token_mgmt._request, token_mgmt.model, token_mgmt.price, bytea, jsonb, integer
+) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._take(
+    tenant text, w token_mgmt._wanted, units numeric, at timestamptz
+) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+AS $$
+BEGIN
+    IF w.kind = 'fixed' THEN
+        PERFORM token_mgmt._spread(tenant, w.quota_id, w.scope_value, w.starts_at, w.free - units,
+            w.metric, units, w.version);
+        RETURN;
+    END IF;
+    UPDATE token_mgmt.quota_period p
+    SET held = p.held + units,
+        limit_version = greatest(p.limit_version, w.version),
+        credited = CASE w.kind WHEN 'bucket' THEN token_mgmt._credit(p.used + p.held, p.credited,
+            p.credited_at, w.inflow, at) ELSE p.credited END,
+        credited_at = CASE w.kind WHEN 'bucket' THEN greatest(p.credited_at, at) END
+    WHERE p.tenant = _take.tenant AND p.quota_id = w.quota_id AND p.scope_value = w.scope_value
+        AND p.starts_at = w.starts_at AND p.slot = 0;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._take(text, token_mgmt._wanted, numeric, timestamptz) IS
+    'Holds units in slot 0 of the quota''s locked span';
+REVOKE ALL ON FUNCTION token_mgmt._take(text, token_mgmt._wanted, numeric, timestamptz)
+    FROM PUBLIC;
+
+-- One attempt to hold the request's tokens. Every quota is decided under its lock before any row is
+-- written. NULL means that a period ended while its lock was awaited: undo and start over.
+CREATE FUNCTION token_mgmt._try_hold(
+    r token_mgmt._request, m token_mgmt.model, price token_mgmt.price, hash bytea, prepared jsonb,
+    asked_completion integer
+) RETURNS token_mgmt.reservation_grant
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+AS $$
+DECLARE
+    identities text[] := token_mgmt._identities(r);
+    at timestamptz := clock_timestamp();
+    wanted token_mgmt._wanted[] :=
+        ARRAY(SELECT q FROM token_mgmt._wanted_quotas(r, identities, at) q);
+    w token_mgmt._wanted;
+    share numeric := token_mgmt._priority_share(r.tenant, r.priority);
+    rates token_mgmt._rates;
+    completion integer := r.completion_tokens;
+    most numeric;
+    units numeric;
+    remaining numeric;
+    notes text[] := '{}';
+    allocations token_mgmt.allocation[] := '{}';
+    h token_mgmt.reservation;
+    g token_mgmt.reservation_grant;
+BEGIN
+    IF EXISTS (SELECT FROM unnest(wanted) q WHERE q.metric = 'cost') THEN
+        rates := token_mgmt._held_rates(price, r.model, r.prompt_tokens, r.completion_tokens);
+    END IF;
+    LOOP
+        FOR i IN 1..cardinality(wanted) LOOP
+            wanted[i] := token_mgmt._locked_span(r.tenant, wanted[i]);
         END LOOP;
         at := clock_timestamp();
-        least_available := NULL;
-        FOR i IN 1..cardinality(wanted) LOOP
-            w := wanted[i];
+        most := NULL;
+        FOREACH w IN ARRAY wanted LOOP
             IF at >= w.ends_at THEN
                 RETURN NULL;
             END IF;
-            p := locked[i];
-            IF p.limit_version < w.version THEN
-                p.allowance := w.amount;
-                p.limit_version := w.version;
-                locked[i] := p;
-            END IF;
-            w.amount := p.allowance;
-            w.used := p.used;
-            w.held := p.held;
-            wanted[i] := w;
-            -- A limit of 0 refuses a request for nothing, too.
-            least_available := least(least_available, CASE WHEN p.allowance = 0 THEN -1
-                ELSE ceil((p.allowance - p.used - p.held) * share) END);
+            most := least(most, token_mgmt._most_completion(w, share, r.prompt_tokens, rates));
         END LOOP;
         -- Short of tokens: those of holds past their time are free, worker or not.
-        EXIT WHEN least_available IS NULL OR r.prompt_tokens + completion <= least_available
+        EXIT WHEN most IS NULL OR completion <= most
             OR token_mgmt._expire_holds(100, r.tenant, wanted) = 0;
     END LOOP;
     IF r.request_id IS NOT NULL THEN
@@ -75,72 +249,40 @@ BEGIN
             RETURN token_mgmt._grant_of(h);
         END IF;
     END IF;
-    IF r.prompt_tokens + completion > least_available THEN
+    IF completion > most THEN
         IF r.on_overflow = 'refuse' OR completion = 0
-            OR least_available - r.prompt_tokens < greatest(r.min_completion_tokens, 1)
+            OR most < greatest(r.min_completion_tokens, 1)
         THEN
-            RETURN token_mgmt._quota_denial(r, wanted, r.completion_tokens, at);
+            RETURN token_mgmt._quota_denial(r, wanted, rates, r.completion_tokens, at);
         END IF;
-        completion := least_available - r.prompt_tokens;
+        completion := most;
     END IF;
 
-    h.tenant := r.tenant;
-    h.reservation_id := gen_random_uuid();
-    h.status := CASE WHEN completion < asked_completion THEN 'reduced' ELSE 'granted' END;
-    h.completion_tokens := completion;
-    h.tokens_held := r.prompt_tokens + completion;
-    h.expires_at := at + r.ttl;
-    h.allocations := '{}';
-    FOR i IN 1..cardinality(locked) LOOP
-        p := locked[i];
-        h.tokens_remaining := least(h.tokens_remaining,
-            p.allowance - p.used - p.held - h.tokens_held);
-        h.allocations[i] := (p.quota_id, p.scope_value, p.starts_at, p.slot,
-            h.tokens_held)::token_mgmt.allocation;
+    FOREACH w IN ARRAY wanted LOOP
+        units := token_mgmt._units(w.metric, r.prompt_tokens, completion, rates);
+        PERFORM token_mgmt._take(r.tenant, w, units, at);
+        w.free := w.free - units;
+        IF w.is_soft AND w.free < 0 THEN
+            notes := notes || token_mgmt._soft_note(w);
+        ELSIF w.metric = 'tokens' AND NOT w.is_soft THEN
+            remaining := least(remaining, w.free);
+        END IF;
+        allocations := allocations || (w.quota_id, w.scope_value, w.starts_at, 0, w.metric,
+            nullif(w.cached_weight, 1), units)::token_mgmt.allocation;
     END LOOP;
-    IF completion < asked_completion THEN
-        h.warnings := ARRAY[format('completion reduced from %s to %s tokens',
-            asked_completion, completion)];
-    ELSE
-        h.warnings := '{}';
-    END IF;
-
-    INSERT INTO token_mgmt.reservation (
-        tenant, reservation_id, user_id, request_id, request_hash, status, provider, model, price,
-        api_key, team, session_id, agent, endpoint, priority, prompt_tokens, completion_tokens,
-        tokens_held, tokens_remaining, warnings, allocations, prepared, metadata, reserved_at,
-        expires_at)
-    VALUES (
-        r.tenant, h.reservation_id, r.user_id, r.request_id, hash, h.status, m.provider,
-        m.model, token_mgmt._price_at(m.provider, m.model, at), r.api_key, r.team, r.session_id,
-        r.agent, r.endpoint, r.priority, r.prompt_tokens, completion, h.tokens_held,
-        h.tokens_remaining, h.warnings, h.allocations, prepared, r.metadata, at,
-        h.expires_at)
-    ON CONFLICT (tenant, user_id, request_id) WHERE request_id IS NOT NULL DO NOTHING;
-    IF NOT FOUND THEN
-        -- The same request id was being reserved at this moment: answer as a retry.
-        RETURN token_mgmt._grant_of(
-            token_mgmt._replayed(r.tenant, r.user_id, r.request_id, hash));
-    END IF;
-    FOREACH p IN ARRAY locked LOOP
-        UPDATE token_mgmt.quota_period q
-        SET held = q.held + h.tokens_held,
-            allowance = p.allowance,
-            limit_version = p.limit_version
-        WHERE q.tenant = p.tenant AND q.quota_id = p.quota_id AND q.scope_value = p.scope_value
-            AND q.starts_at = p.starts_at AND q.slot = p.slot;
-    END LOOP;
-    h.prompt_tokens := r.prompt_tokens;
-    RETURN token_mgmt._grant_of(h);
+    g := token_mgmt._insert_reservation(r, m, price, hash, prepared, asked_completion, completion,
+        remaining, notes, allocations, at);
+    -- NULL: the same request id was being reserved at this moment, and is met by the next attempt.
+    RETURN g;
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._try_hold(
-    token_mgmt._request, token_mgmt.model, bytea, jsonb, integer
+    token_mgmt._request, token_mgmt.model, token_mgmt.price, bytea, jsonb, integer
 ) IS
     'Grants or denies (status denied) the request against every quota that applies; NULL: start '
     'over';
 REVOKE ALL ON FUNCTION token_mgmt._try_hold(
-    token_mgmt._request, token_mgmt.model, bytea, jsonb, integer
+    token_mgmt._request, token_mgmt.model, token_mgmt.price, bytea, jsonb, integer
 ) FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt._hold(
@@ -150,15 +292,24 @@ CREATE FUNCTION token_mgmt._hold(
 AS $$
 DECLARE
     g token_mgmt.reservation_grant;
+    price token_mgmt.price;
     started_at timestamptz := clock_timestamp();
+    at_once boolean := r.priority IS NULL;
     pause double precision := 0.01;
     left_over interval;
 BEGIN
+    IF r.model IS NOT NULL THEN
+        price := token_mgmt._price_at(m.provider, m.model, started_at);
+    END IF;
     LOOP
         -- A subtransaction, since what an attempt locked must be let go before the rows of the next
         -- period are locked, and before a waiter sleeps.
         BEGIN
-            g := token_mgmt._try_hold(r, m, hash, prepared, asked_completion);
+            IF at_once THEN
+                g := token_mgmt._grant_at_once(r, m, price, hash, prepared, asked_completion);
+            ELSE
+                g := token_mgmt._try_hold(r, m, price, hash, prepared, asked_completion);
+            END IF;
             IF g.status <> 'denied' THEN
                 RETURN g;
             END IF;
@@ -167,6 +318,7 @@ BEGIN
         EXCEPTION WHEN SQLSTATE 'TM999' THEN
             NULL;
         END;
+        at_once := false;
         IF g.status IS NOT NULL THEN
             left_over := started_at + coalesce(r.max_wait, '0') - clock_timestamp();
             IF left_over <= interval '0' THEN

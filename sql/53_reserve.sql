@@ -96,6 +96,7 @@ CREATE FUNCTION @extschema@.try_reserve_tokens(
 ) RETURNS token_mgmt.reservation_grant
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
     RETURN token_mgmt._reserve((user_id, prompt_tokens, completion_tokens, model, priority, api_key,
@@ -120,6 +121,7 @@ CREATE FUNCTION @extschema@.reserve_tokens(
 ) RETURNS token_mgmt.reservation_grant
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     g token_mgmt.reservation_grant;
@@ -166,6 +168,7 @@ COMMENT ON FUNCTION token_mgmt._request_from(jsonb, text[]) IS
 CREATE PROCEDURE @extschema@.reserve_tokens(INOUT request jsonb)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     g token_mgmt.reservation_grant;

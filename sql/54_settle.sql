@@ -100,17 +100,47 @@ END
 $$;
 COMMENT ON FUNCTION token_mgmt._raise_settled(token_mgmt.reservation) IS 'Raises TM002';
 
+CREATE FUNCTION token_mgmt._charges(
+    r token_mgmt.reservation, e token_mgmt.usage_entry
+) RETURNS numeric[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+DECLARE
+    a token_mgmt.allocation;
+    charges numeric[] := '{}';
+BEGIN
+    FOR i IN 1..cardinality(r.allocations) LOOP
+        a := r.allocations[i];
+        charges[i] := CASE a.metric
+            WHEN 'tokens' THEN e.total_tokens - e.cached_tokens * (1 - coalesce(a.cached_weight, 1))
+            WHEN 'requests' THEN 1
+            -- A cost that cannot be told is never 0.
+            ELSE coalesce(e.cost, a.amount) END;
+    END LOOP;
+    RETURN charges;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._charges(token_mgmt.reservation, token_mgmt.usage_entry) IS
+    'What the call is charged in each of the reservation''s allocations, in units of its metric';
+REVOKE ALL ON FUNCTION token_mgmt._charges(token_mgmt.reservation, token_mgmt.usage_entry)
+    FROM PUBLIC;
+
 CREATE FUNCTION token_mgmt._write_ledger(
-    r token_mgmt.reservation, u token_mgmt._usage, e token_mgmt.usage_entry
+    r token_mgmt.reservation, u token_mgmt._usage, e token_mgmt.usage_entry, charges numeric[]
 ) RETURNS void
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 AS $$
+DECLARE
+    charged token_mgmt.allocation[] := r.allocations;
 BEGIN
     IF to_regclass('token_mgmt.usage_ledger_'
         || to_char(e.recorded_at AT TIME ZONE 'UTC', 'YYYY_MM')) IS NULL
     THEN
         PERFORM token_mgmt._open_ledger_month(e.recorded_at);
     END IF;
+    FOR i IN 1..cardinality(charged) LOOP
+        charged[i].amount := charges[i];
+    END LOOP;
     INSERT INTO token_mgmt.usage_ledger (
         tenant, entry_id, recorded_at, kind, reservation_id, request_id, user_id, api_key, team,
         session_id, agent, endpoint, provider, model, priority, prompt_tokens, completion_tokens,
@@ -120,21 +150,79 @@ BEGIN
         r.tenant, e.entry_id, e.recorded_at, e.kind, r.reservation_id, r.request_id, r.user_id,
         r.api_key, r.team, r.session_id, r.agent, r.endpoint, r.provider, r.model, r.priority,
         e.prompt_tokens, e.completion_tokens, e.cached_tokens, e.cache_write_tokens,
-        e.reasoning_tokens, r.tokens_held,
-        (SELECT coalesce(array_agg((a.quota_id, a.scope_value, a.starts_at, a.slot, e.total_tokens)
-            ::token_mgmt.allocation), '{}') FROM unnest(r.allocations) a),
-        e.cost, r.price, coalesce(u.breakdown, r.prepared -> 'breakdown'),
+        e.reasoning_tokens, r.tokens_held, charged, e.cost, r.price,
+        coalesce(u.breakdown, r.prepared -> 'breakdown'),
         (r.prepared ->> 'message_count')::integer, e.flags,
         CASE WHEN u.metadata IS NULL THEN r.metadata
             ELSE coalesce(r.metadata, '{}') || u.metadata END);
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._write_ledger(
-    token_mgmt.reservation, token_mgmt._usage, token_mgmt.usage_entry
+    token_mgmt.reservation, token_mgmt._usage, token_mgmt.usage_entry, numeric[]
 ) IS 'Appends the entry to its month, opening that first if nobody has';
 REVOKE ALL ON FUNCTION token_mgmt._write_ledger(
-    token_mgmt.reservation, token_mgmt._usage, token_mgmt.usage_entry
+    token_mgmt.reservation, token_mgmt._usage, token_mgmt.usage_entry, numeric[]
 ) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._entry(r token_mgmt.reservation, u token_mgmt._usage, kind text)
+    RETURNS token_mgmt.usage_entry
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+AS $$
+DECLARE
+    e token_mgmt.usage_entry;
+BEGIN
+    e.entry_id := nextval('token_mgmt.usage_ledger_entry_id_seq');
+    e.reservation_id := r.reservation_id;
+    e.kind := kind;
+    e.user_id := r.user_id;
+    e.model := r.model;
+    e.prompt_tokens := u.prompt_tokens;
+    e.completion_tokens := u.completion_tokens;
+    e.cached_tokens := u.cached_tokens;
+    e.cache_write_tokens := u.cache_write_tokens;
+    e.reasoning_tokens := u.reasoning_tokens;
+    e.total_tokens := u.prompt_tokens + u.completion_tokens;
+    e.tokens_held := r.tokens_held;
+    IF r.model IS NOT NULL THEN
+        e.cost := token_mgmt._cost(r.price, u.prompt_tokens, u.completion_tokens, u.cached_tokens,
+            u.cache_write_tokens);
+    END IF;
+    e.flags := '{}';
+    IF e.total_tokens > r.tokens_held THEN
+        e.flags := e.flags || 'overrun'::text;
+    END IF;
+    IF u.is_estimated THEN
+        e.flags := e.flags || 'estimated'::text;
+    END IF;
+    RETURN e;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._entry(token_mgmt.reservation, token_mgmt._usage, text) IS
+    'The ledger entry of this use, but for its time';
+REVOKE ALL ON FUNCTION token_mgmt._entry(token_mgmt.reservation, token_mgmt._usage, text)
+    FROM PUBLIC;
+
+-- A hold that expired with progress has been charged for that: the ledger gets the difference.
+CREATE FUNCTION token_mgmt._correction(e token_mgmt.usage_entry, was token_mgmt.usage_entry)
+    RETURNS token_mgmt.usage_entry
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+BEGIN
+    e.kind := 'correction';
+    e.prompt_tokens := e.prompt_tokens - was.prompt_tokens;
+    e.completion_tokens := e.completion_tokens - was.completion_tokens;
+    e.cached_tokens := e.cached_tokens - was.cached_tokens;
+    e.cache_write_tokens := e.cache_write_tokens - was.cache_write_tokens;
+    e.reasoning_tokens := e.reasoning_tokens - was.reasoning_tokens;
+    e.total_tokens := e.total_tokens - was.total_tokens;
+    e.cost := e.cost - was.cost;
+    RETURN e;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._correction(token_mgmt.usage_entry, token_mgmt.usage_entry) IS
+    'What the ledger lacks of the entry where it has had the other';
+REVOKE ALL ON FUNCTION token_mgmt._correction(token_mgmt.usage_entry, token_mgmt.usage_entry)
+    FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt._settle(u token_mgmt._usage) RETURNS token_mgmt.usage_entry
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -142,9 +230,10 @@ AS $$
 DECLARE
     r token_mgmt.reservation;
     e token_mgmt.usage_entry;
+    charges numeric[];
+    charged numeric[];
     at timestamptz;
     late_interval interval;
-    is_late boolean;
 BEGIN
     u := token_mgmt._check_usage(u);
     r := token_mgmt._locked_reservation(u.reservation_id);
@@ -161,45 +250,27 @@ BEGIN
     ELSIF r.state = 'released' THEN
         PERFORM token_mgmt._raise_released(r);
     END IF;
+    e := token_mgmt._entry(r, u, 'settlement');
+    charges := token_mgmt._charges(r, e);
+    IF (r.entry).entry_id IS NOT NULL THEN
+        charged := token_mgmt._charges(r, r.entry);
+        FOR i IN 1..cardinality(charges) LOOP
+            charges[i] := charges[i] - charged[i];
+        END LOOP;
+    END IF;
     -- This locks the period rows; an error below undoes it.
-    PERFORM token_mgmt._charge(r.tenant, r.allocations, r.state = 'held',
-        u.prompt_tokens + u.completion_tokens);
+    PERFORM token_mgmt._charge(r.tenant, r.allocations, r.state = 'held', charges);
     at := clock_timestamp();
+    e.recorded_at := at;
     -- By the clock, not by whether the worker came past: the answer is the same with no worker.
-    is_late := r.state = 'expired' OR at >= r.expires_at;
-    IF is_late THEN
+    IF r.state = 'expired' OR at >= r.expires_at THEN
         late_interval := token_mgmt._seconds_setting('late_settle_interval');
         IF at >= r.expires_at + late_interval THEN
             PERFORM token_mgmt._raise_expired(r, format(
                 'Settle within %s after expiry, or reserve with a longer ttl.',
                 token_mgmt._duration_text(late_interval)));
         END IF;
-    END IF;
-
-    e.entry_id := nextval('token_mgmt.usage_ledger_entry_id_seq');
-    e.reservation_id := r.reservation_id;
-    e.kind := 'settlement';
-    e.user_id := r.user_id;
-    e.model := r.model;
-    e.prompt_tokens := u.prompt_tokens;
-    e.completion_tokens := u.completion_tokens;
-    e.cached_tokens := u.cached_tokens;
-    e.cache_write_tokens := u.cache_write_tokens;
-    e.reasoning_tokens := u.reasoning_tokens;
-    e.total_tokens := u.prompt_tokens + u.completion_tokens;
-    e.tokens_held := r.tokens_held;
-    e.cost := token_mgmt._cost(r.price, u.prompt_tokens, u.completion_tokens, u.cached_tokens,
-        u.cache_write_tokens);
-    e.recorded_at := at;
-    e.flags := '{}';
-    IF e.total_tokens > r.tokens_held THEN
-        e.flags := e.flags || 'overrun'::text;
-    END IF;
-    IF is_late THEN
         e.flags := e.flags || 'late'::text;
-    END IF;
-    IF u.is_estimated THEN
-        e.flags := e.flags || 'estimated'::text;
     END IF;
     -- In a restored database the number of another server's transaction comes up again.
     IF r.reserved_xid = pg_current_xact_id() AND r.reserved_at >= transaction_timestamp() THEN
@@ -209,7 +280,8 @@ BEGIN
             HINT = 'Commit after reserve_tokens(), and settle in a transaction of its own.';
     END IF;
 
-    PERFORM token_mgmt._write_ledger(r, u, e);
+    PERFORM token_mgmt._write_ledger(r, u, CASE WHEN (r.entry).entry_id IS NULL THEN e
+        ELSE token_mgmt._correction(e, r.entry) END, charges);
     UPDATE token_mgmt.reservation s SET state = 'settled', ended_at = at, entry = e
     WHERE s.tenant = r.tenant AND s.reservation_id = r.reservation_id;
     RETURN e;
@@ -227,6 +299,7 @@ CREATE FUNCTION @extschema@.settle_tokens(
 ) RETURNS token_mgmt.usage_entry
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
     RETURN token_mgmt._settle((reservation_id, prompt_tokens, completion_tokens, cached_tokens,
@@ -247,6 +320,7 @@ REVOKE ALL ON FUNCTION @extschema@.settle_tokens(
 CREATE PROCEDURE @extschema@.settle_tokens(INOUT request jsonb)
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
     request := jsonb_strip_nulls(to_jsonb(token_mgmt._settle(jsonb_populate_record(

@@ -10,6 +10,7 @@ CREATE FUNCTION @extschema@.release_tokens(reservation_id uuid, options jsonb DE
     RETURNS token_mgmt.release_result
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     r token_mgmt.reservation;
@@ -25,7 +26,7 @@ BEGIN
         PERFORM token_mgmt._raise_settled(r);
     ELSIF r.state <> 'released' THEN
         -- This locks the period rows; an error below undoes it.
-        PERFORM token_mgmt._charge(r.tenant, r.allocations, r.state = 'held', 0);
+        PERFORM token_mgmt._charge(r.tenant, r.allocations, r.state = 'held', '{}');
         at := clock_timestamp();
         IF r.state = 'expired' OR at >= r.expires_at THEN
             PERFORM token_mgmt._raise_expired(r, 'There is nothing to release: expiry frees it.');
@@ -46,6 +47,46 @@ COMMENT ON FUNCTION @extschema@.release_tokens(uuid, jsonb) IS
     'the same. Errors: TM002, TM004, P0002, 22004';
 REVOKE ALL ON FUNCTION @extschema@.release_tokens(uuid, jsonb) FROM PUBLIC;
 
+-- Never waits: whoever ends holds on his way has locked period rows, and one who waits for those may
+-- have locked these.
+CREATE FUNCTION token_mgmt._lock_at_once(r token_mgmt.reservation, charges numeric[])
+    RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    a token_mgmt.allocation;
+    split smallint;
+    locked integer;
+BEGIN
+    FOR i IN 1..cardinality(r.allocations) LOOP
+        a := r.allocations[i];
+        split := 1;
+        IF charges[i] > a.amount THEN
+            -- A debt may be taken from every slot.
+            SELECT p.slots INTO split FROM token_mgmt.quota_period p
+            WHERE p.tenant = r.tenant AND p.quota_id = a.quota_id
+                AND p.scope_value = a.scope_value AND p.starts_at = a.starts_at AND p.slot = 0
+            FOR UPDATE SKIP LOCKED;
+        END IF;
+        SELECT count(*) INTO locked FROM (
+            SELECT FROM token_mgmt.quota_period p
+            WHERE p.tenant = r.tenant AND p.quota_id = a.quota_id
+                AND p.scope_value = a.scope_value AND p.starts_at = a.starts_at
+                AND (p.slot = a.slot OR split > 1)
+            FOR UPDATE SKIP LOCKED) l;
+        -- Fewer are there: locked by others, or still to come in a restore that is under way.
+        IF locked IS DISTINCT FROM split::integer THEN
+            RETURN false;
+        END IF;
+    END LOOP;
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._lock_at_once(token_mgmt.reservation, numeric[]) IS
+    'Locks the period rows that these charges change, or says that somebody else has one';
+REVOKE ALL ON FUNCTION token_mgmt._lock_at_once(token_mgmt.reservation, numeric[]) FROM PUBLIC;
+
 CREATE FUNCTION token_mgmt._expire_holds(
     max_rows integer, tenant text DEFAULT NULL, within token_mgmt._wanted[] DEFAULT NULL
 ) RETURNS integer
@@ -54,12 +95,12 @@ CREATE FUNCTION token_mgmt._expire_holds(
 AS $$
 DECLARE
     r token_mgmt.reservation;
+    u token_mgmt._usage;
+    e token_mgmt.usage_entry;
+    charges numeric[];
     at timestamptz := clock_timestamp();
-    a token_mgmt.allocation;
-    locked integer;
     expired integer := 0;
 BEGIN
-    -- Never waits, since the caller may hold period rows that a settlement of these is waiting for.
     FOR r IN
         SELECT s.* FROM token_mgmt.reservation s
         WHERE s.state = 'held' AND s.expires_at <= at
@@ -67,24 +108,29 @@ BEGIN
             AND (within IS NULL OR EXISTS (
                 SELECT FROM unnest(s.allocations) l
                 JOIN unnest(within) w ON w.quota_id = l.quota_id
-                    AND w.scope_value = l.scope_value AND w.starts_at = l.starts_at))
+                    AND w.scope_value = l.scope_value
+                    AND (w.kind = 'sliding' OR w.starts_at = l.starts_at)))
         ORDER BY s.expires_at
         LIMIT max_rows
         FOR UPDATE SKIP LOCKED
     LOOP
-        locked := 0;
-        FOREACH a IN ARRAY r.allocations LOOP
-            PERFORM 1 FROM token_mgmt.quota_period p
-            WHERE p.tenant = r.tenant AND p.quota_id = a.quota_id
-                AND p.scope_value = a.scope_value AND p.starts_at = a.starts_at AND p.slot = a.slot
-            FOR UPDATE SKIP LOCKED;
-            EXIT WHEN NOT FOUND;
-            locked := locked + 1;
-        END LOOP;
-        -- Fewer are there: locked by others, or still to come in a restore that is under way.
-        CONTINUE WHEN locked < cardinality(r.allocations);
-        PERFORM token_mgmt._charge(r.tenant, r.allocations, true, 0);
-        UPDATE token_mgmt.reservation s SET state = 'expired', ended_at = at
+        e := NULL;
+        charges := '{}';
+        IF r.progress_tokens IS NOT NULL THEN
+            u := (r.reservation_id, r.prompt_tokens, r.progress_tokens, 0, 0, 0, NULL, NULL, NULL,
+                true)::token_mgmt._usage;
+            e := token_mgmt._entry(r, u, 'expiry');
+            e.flags := e.flags || 'expired'::text;
+            e.recorded_at := at;
+            charges := token_mgmt._charges(r, e);
+        END IF;
+        CONTINUE WHEN NOT token_mgmt._lock_at_once(r, charges);
+        PERFORM token_mgmt._charge(r.tenant, r.allocations, true, charges);
+        IF e.entry_id IS NOT NULL THEN
+            PERFORM token_mgmt._write_ledger(r, u, e, charges);
+        END IF;
+        UPDATE token_mgmt.reservation s SET state = 'expired', ended_at = at,
+            entry = CASE WHEN e.entry_id IS NOT NULL THEN e END
         WHERE s.tenant = r.tenant AND s.reservation_id = r.reservation_id;
         expired := expired + 1;
     END LOOP;
@@ -92,7 +138,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._expire_holds(integer, text, token_mgmt._wanted[]) IS
-    'Ends up to max_rows holds that are past expires_at (of a tenant, in these periods) and '
-    'charges nothing; skips what is locked. Returns how many it ended';
+    'Ends up to max_rows holds that are past expires_at (of a tenant, in these periods); charges '
+    'nothing but the prompt and progress of those that reported any. Skips what is locked. Returns '
+    'how many it ended';
 REVOKE ALL ON FUNCTION token_mgmt._expire_holds(integer, text, token_mgmt._wanted[])
     FROM PUBLIC;

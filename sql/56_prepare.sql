@@ -24,31 +24,21 @@ COMMENT ON TYPE token_mgmt.prepared IS
     'status is granted, reduced or fitted; from try_prepare_request also denied, with sqlstate, '
     'reason, retry_after and advice';
 
-CREATE FUNCTION token_mgmt._free_balances(r token_mgmt._request, at timestamptz)
-    RETURNS token_mgmt._wanted[]
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
+CREATE FUNCTION token_mgmt._most_prompt(
+    wanted token_mgmt._wanted[], share numeric, rates token_mgmt._rates, completion integer
+) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-    wanted token_mgmt._wanted[] := token_mgmt._wanted_periods(r, at);
-    w token_mgmt._wanted;
-BEGIN
-    FOR i IN 1..cardinality(wanted) LOOP
-        w := wanted[i];
-        -- Holds past their time are free for whoever needs them.
-        w.held := w.held - coalesce((
-            SELECT sum(a.amount) FROM token_mgmt.reservation s, unnest(s.allocations) a
-            WHERE s.state = 'held' AND s.expires_at <= at AND s.tenant = r.tenant
-                AND a.quota_id = w.quota_id AND a.scope_value = w.scope_value
-                AND a.starts_at = w.starts_at), 0);
-        wanted[i] := w;
-    END LOOP;
-    RETURN wanted;
-END
+    SELECT min(greatest(CASE w.metric
+        WHEN 'tokens' THEN token_mgmt._available(w, share) - completion
+        WHEN 'cost' THEN floor((token_mgmt._available(w, share)
+            - completion * coalesce(rates.output, 0)) / nullif(rates.input, 0)) END, 0))
+    FROM unnest(wanted) w WHERE NOT w.is_soft AND w.metric <> 'requests'
 $$;
-COMMENT ON FUNCTION token_mgmt._free_balances(token_mgmt._request, timestamptz) IS
-    'Every quota that applies with what is free in it, read without a lock';
-REVOKE ALL ON FUNCTION token_mgmt._free_balances(token_mgmt._request, timestamptz) FROM PUBLIC;
+COMMENT ON FUNCTION token_mgmt._most_prompt(
+    token_mgmt._wanted[], numeric, token_mgmt._rates, integer
+) IS 'The longest prompt that the quotas have room for beside this completion; NULL: any';
 
 CREATE FUNCTION token_mgmt._prepared(
     g token_mgmt.reservation_grant, answer jsonb, messages jsonb
@@ -102,6 +92,8 @@ DECLARE
         token_mgmt._default_completion(m));
     least_completion integer := greatest(r.min_completion_tokens, 1);
     completion integer := asked;
+    share numeric;
+    rates token_mgmt._rates;
     cap numeric;
     budget integer;
 BEGIN
@@ -109,15 +101,19 @@ BEGIN
     h.tools := NULL;
     h.max_wait := NULL;
     IF r.on_overflow = 'fit' THEN
-        wanted := token_mgmt._free_balances(r, at);
-        SELECT min(greatest(ceil((w.amount - w.used - w.held)
-            * token_mgmt._priority_share(r.tenant, r.priority)), 0))
-        INTO cap FROM unnest(wanted) w;
+        wanted := token_mgmt._seen_quotas(r, at);
+        share := token_mgmt._priority_share(r.tenant, r.priority);
+        IF EXISTS (SELECT FROM unnest(wanted) w WHERE w.metric = 'cost') THEN
+            -- At the rates of a prompt that fills the window.
+            rates := token_mgmt._held_rates(token_mgmt._price_at(m.provider, m.model, at), r.model,
+                least(m.context_window, m.max_input_tokens, 1000000000), asked);
+        END IF;
     END IF;
     LOOP
         budget := r.max_prompt_tokens;
+        cap := token_mgmt._most_prompt(wanted, share, rates, completion);
         IF cap IS NOT NULL THEN
-            budget := least(budget, greatest(cap - completion, 0), 1000000000);
+            budget := least(budget, cap, 1000000000);
         END IF;
         SELECT f.answer, f.settings INTO answer, settings
         FROM token_mgmt._fit_by(r.messages, r.tools, token_mgmt._fit_settings(m, completion, budget,
@@ -131,7 +127,7 @@ BEGIN
     IF answer ->> 'status' = 'denied' THEN
         h.prompt_tokens := token_mgmt._denied_tokens(answer, r.on_overflow);
         IF answer ->> 'cause' = 'max_prompt' AND budget IS DISTINCT FROM r.max_prompt_tokens THEN
-            g := token_mgmt._quota_denial(h, wanted, asked, at);
+            g := token_mgmt._quota_denial(h, wanted, rates, asked, at);
         ELSE
             g := token_mgmt._window_denial(m, answer ->> 'cause', h.prompt_tokens,
                 (answer ->> 'completion_tokens')::bigint,
@@ -144,8 +140,9 @@ BEGIN
     h.prompt_tokens := answer ->> 'prompt_tokens';
     h.completion_tokens := CASE WHEN completion = asked
         THEN least(asked, (answer ->> 'completion_tokens')::integer)
-        ELSE least(asked, cap - h.prompt_tokens,
-            token_mgmt._completion_limit(m, h.prompt_tokens)) END;
+        ELSE least(asked, token_mgmt._completion_limit(m, h.prompt_tokens), (
+            SELECT min(token_mgmt._most_completion(w, share, h.prompt_tokens, rates))
+            FROM unnest(wanted) w)) END;
     prepared := (answer - 'messages') || jsonb_build_object('settings', settings)
         || CASE WHEN r.session IS NULL THEN '{}'
             ELSE jsonb_build_object('session', r.session) END;
@@ -256,6 +253,7 @@ CREATE FUNCTION @extschema@.try_prepare_request(
 ) RETURNS token_mgmt.prepared
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_generic_plan
 AS $$
 BEGIN
     RETURN token_mgmt._prepare((user_id, NULL, completion_tokens, model, priority, api_key,
@@ -283,6 +281,7 @@ CREATE FUNCTION @extschema@.prepare_request(
 ) RETURNS token_mgmt.prepared
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     p token_mgmt.prepared;

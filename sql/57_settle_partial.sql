@@ -4,6 +4,7 @@ CREATE FUNCTION @extschema@.settle_partial(
 ) RETURNS token_mgmt.usage_entry
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     r token_mgmt.reservation;

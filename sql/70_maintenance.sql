@@ -39,24 +39,20 @@ BEGIN
     -- The next period of a named value is opened ahead of its first use; those of * are not, or
     -- every user ever seen would have a row for every minute. Seconds outrun the worker.
     FOR n IN
-        SELECT DISTINCT q.tenant, q.quota_id, q.value, s.starts_at, s.ends_at, q.amount, q.version
+        SELECT DISTINCT q.tenant, q.value, q.quota_id
         FROM (
             SELECT e.tenant, e.quota_id, e.scope_value FROM token_mgmt.quota_period e
             WHERE e.closed_at IS NULL AND e.ends_at <= at
             ORDER BY e.ends_at LIMIT max_rows
         ) p
         JOIN token_mgmt.quota q ON q.tenant = p.tenant AND q.quota_id = p.quota_id
-            AND q.value = p.scope_value AND q.period <> 'second'
-        CROSS JOIN LATERAL token_mgmt._period(q.period, q.time_zone,
-            greatest(at, q.removed_until)) s
+            AND q.value = p.scope_value AND q.kind = 'fixed'
+            AND q.period NOT IN ('second', 'total')
         ORDER BY q.quota_id, q.value
     LOOP
         BEGIN
-            INSERT INTO token_mgmt.quota_period
-                (tenant, quota_id, scope_value, starts_at, ends_at, allowance, limit_version)
-            VALUES (n.tenant, n.quota_id, n.value, n.starts_at, n.ends_at, n.amount, n.version)
-            ON CONFLICT ON CONSTRAINT quota_period_pkey DO NOTHING;
-            GET DIAGNOSTICS added = ROW_COUNT;
+            SELECT token_mgmt._open_period(n.tenant, token_mgmt._span(w, at, NULL)) INTO added
+            FROM token_mgmt._quota_wanted(n.tenant, n.quota_id, n.value, at) w;
             opened := opened + added;
         EXCEPTION WHEN lock_not_available THEN
             -- Somebody is opening it in a long transaction. To wait would keep the rows made so far
@@ -139,23 +135,32 @@ DECLARE
     removed integer;
 BEGIN
     WITH removable AS (
-        SELECT c.tenant, c.quota_id, c.scope_value, c.starts_at, c.slot
+        SELECT c.tenant, c.quota_id, c.scope_value, c.starts_at
         FROM token_mgmt.quota_period c
-        WHERE c.closed_at < at - interval '5 minutes' AND c.held = 0
-            AND c.ends_at - c.starts_at <= interval '1 hour'
+        WHERE c.closed_at < at - interval '5 minutes' AND c.slot = 0
+            AND NOT EXISTS (SELECT FROM token_mgmt.quota_period s
+                WHERE s.tenant = c.tenant AND s.quota_id = c.quota_id
+                    AND s.scope_value = c.scope_value AND s.starts_at = c.starts_at
+                    AND s.held <> 0)
+            AND (c.ends_at - c.starts_at <= interval '1 hour'
+                OR EXISTS (SELECT FROM token_mgmt.quota q
+                    WHERE q.tenant = c.tenant AND q.quota_id = c.quota_id AND q.kind = 'sliding'))
+            -- The next period may still ask what this one left.
+            AND NOT EXISTS (SELECT FROM token_mgmt.quota q
+                WHERE q.tenant = c.tenant AND q.quota_id = c.quota_id AND q.carry_over > 0
+                    AND c.ends_at + (c.ends_at - c.starts_at) > at)
             AND NOT EXISTS (
                 SELECT FROM token_mgmt.reservation r CROSS JOIN LATERAL unnest(r.allocations) a
                 WHERE r.state = 'expired' AND r.ended_at > at - late_interval - interval '1 hour'
                     AND r.tenant = c.tenant AND a.quota_id = c.quota_id
-                    AND a.scope_value = c.scope_value AND a.starts_at = c.starts_at
-                    AND a.slot = c.slot)
+                    AND a.scope_value = c.scope_value AND a.starts_at = c.starts_at)
         ORDER BY c.closed_at LIMIT max_rows
         FOR UPDATE OF c SKIP LOCKED
     ), gone AS (
         DELETE FROM token_mgmt.quota_period p
         USING removable r
         WHERE p.tenant = r.tenant AND p.quota_id = r.quota_id AND p.scope_value = r.scope_value
-            AND p.starts_at = r.starts_at AND p.slot = r.slot
+            AND p.starts_at = r.starts_at
         RETURNING p.tenant, p.quota_id, p.ends_at
     ), marked AS (
         -- A clock that moves back must not open a spent period anew.

@@ -8,6 +8,7 @@ mod counting;
 mod cutting;
 mod error;
 mod fitting;
+mod identifier;
 mod parsing;
 mod sanitizing;
 mod settings;

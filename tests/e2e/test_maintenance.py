@@ -16,7 +16,7 @@ def test_maintenance_waits_for_no_open_transaction(server):
             admin.execute("""
                 UPDATE token_mgmt.reservation r SET allocations = ARRAY(
                     SELECT (a.quota_id, a.scope_value, a.starts_at - interval '2 minutes', a.slot,
-                        a.amount)::token_mgmt.allocation
+                        a.metric, a.cached_weight, a.amount)::token_mgmt.allocation
                     FROM unnest(r.allocations) a)""")
             slow.execute("SELECT status FROM reserve_tokens('ann', 10)")
             for connection in (admin, other):

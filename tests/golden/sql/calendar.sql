@@ -15,12 +15,12 @@ FROM (VALUES
     ('year', 'Europe/Berlin', '2026-12-31 23:00:00Z'),
     ('total', 'UTC', '2026-11-20 10:11:12Z')
 ) c (period, zone, at)
-CROSS JOIN LATERAL token_mgmt._period(c.period, c.zone, c.at) p;
+CROSS JOIN LATERAL token_mgmt._period(c.period, c.zone, NULL, c.at) p;
 
 -- Spring forward and fall back in Berlin: days of 23 and 25 hours.
 SELECT c.at, p.starts_at, p.ends_at, p.ends_at - p.starts_at AS span
 FROM (VALUES ('2026-03-29 12:00Z'::timestamptz), ('2026-10-25 12:00Z'), ('2026-10-26 12:00Z')) c (at)
-CROSS JOIN LATERAL token_mgmt._period('day', 'Europe/Berlin', c.at) p;
+CROSS JOIN LATERAL token_mgmt._period('day', 'Europe/Berlin', NULL, c.at) p;
 
 -- Zones whose clocks change at midnight: one midnight does not exist, another comes twice.
 SELECT c.zone, c.at, p.starts_at, p.ends_at, p.ends_at - p.starts_at AS span
@@ -30,7 +30,7 @@ FROM (VALUES
     ('America/Havana', '2026-11-01 05:30Z'),
     ('America/Sao_Paulo', '2018-11-04 12:00Z')
 ) c (zone, at)
-CROSS JOIN LATERAL token_mgmt._period('day', c.zone, c.at) p;
+CROSS JOIN LATERAL token_mgmt._period('day', c.zone, NULL, c.at) p;
 
 -- Every half hour of two years in awkward zones: the instant is inside, and periods meet.
 SELECT z.zone, u.period,
@@ -40,7 +40,7 @@ FROM (VALUES ('UTC'), ('Europe/Berlin'), ('America/Havana'), ('Asia/Beirut'), ('
     ('America/St_Johns'), ('Pacific/Apia')) z (zone)
 CROSS JOIN (VALUES ('day'), ('week'), ('month'), ('year')) u (period)
 CROSS JOIN generate_series('2026-01-01 00:10Z'::timestamptz, '2027-12-31Z', interval '390 minutes') t (at)
-CROSS JOIN LATERAL token_mgmt._period(u.period, z.zone, t.at) p
-CROSS JOIN LATERAL token_mgmt._period(u.period, z.zone, p.ends_at) n
+CROSS JOIN LATERAL token_mgmt._period(u.period, z.zone, NULL, t.at) p
+CROSS JOIN LATERAL token_mgmt._period(u.period, z.zone, NULL, p.ends_at) n
 GROUP BY z.zone, u.period
 ORDER BY z.zone, u.period;

@@ -7,7 +7,8 @@ SELECT status FROM reserve_tokens('noa', 100, ttl => '1 microsecond');
 -- Two minutes pass: periods move back in time.
 UPDATE token_mgmt.quota_period SET starts_at = starts_at - interval '2 minutes', ends_at = ends_at - interval '2 minutes';
 UPDATE token_mgmt.reservation r SET allocations = ARRAY(
-    SELECT (a.quota_id, a.scope_value, a.starts_at - interval '2 minutes', a.slot, a.amount)::token_mgmt.allocation
+    SELECT (a.quota_id, a.scope_value, a.starts_at - interval '2 minutes', a.slot, a.metric,
+        a.cached_weight, a.amount)::token_mgmt.allocation
     FROM unnest(r.allocations) a);
 -- The named value's next period is opened, that of * is not.
 SELECT * FROM token_mgmt.run_maintenance();

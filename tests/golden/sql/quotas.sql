@@ -17,7 +17,7 @@ SELECT * FROM show_error($$SELECT token_mgmt.set_quota('planet', 'a', 'day', 1)$
 SELECT * FROM show_error($$SELECT token_mgmt.set_quota('user', '', 'day', 1)$$);
 SELECT * FROM show_error($$SELECT token_mgmt.set_quota('user', repeat('x', 256), 'day', 1)$$);
 SELECT * FROM show_error($$SELECT token_mgmt.set_quota('user', 'a', 'fortnight', 1)$$);
-SELECT * FROM show_error($$SELECT token_mgmt.set_quota('user', 'a', 'day', 1, metric => 'cost')$$);
+SELECT * FROM show_error($$SELECT token_mgmt.set_quota('user', 'a', 'day', 1, metric => 'speed')$$);
 SELECT * FROM show_error($$SELECT token_mgmt.set_quota('user', 'a', 'day', -1)$$);
 SELECT * FROM show_error($$SELECT token_mgmt.set_quota('user', 'a', 'day', 1.5)$$);
 SELECT * FROM show_error($$SELECT token_mgmt.set_quota('user', 'a', 'day', 'NaN')$$);

@@ -6,7 +6,7 @@ CREATE FUNCTION show_error(statement text) RETURNS shown_error
 LANGUAGE plpgsql AS $$
 DECLARE
     e shown_error;
-    id constant text := '[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f-]{21}';
+    id constant text := '[0-9a-f]{8}-[0-9a-f]{4}-[47][0-9a-f-]{21}';
     instant constant text := '\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[.0-9]*\+\d\d';
 BEGIN
     EXECUTE statement;

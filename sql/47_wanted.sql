@@ -1,0 +1,318 @@
+CREATE TYPE token_mgmt._wanted AS (
+    quota_id bigint,
+    scope text,
+    scope_value text,
+    metric text,
+    kind text,
+    period text,
+    time_zone text,
+    anchor timestamp,
+    length interval,
+    amount numeric,
+    inflow numeric,
+    carry_over numeric,
+    is_soft boolean,
+    cached_weight numeric,
+    version bigint,
+    removed_until timestamptz,
+    created_at timestamptz,
+    starts_at timestamptz,
+    ends_at timestamptz,
+    slots smallint,
+    found_version bigint,
+    free numeric
+);
+COMMENT ON TYPE token_mgmt._wanted IS
+    'A quota that applies to a request. amount: its limit, an increase included (of a bucket: what '
+    'it holds). inflow: of a bucket, each second. starts_at, ends_at, slots, found_version: its '
+    'latest period, as an unlocked look found it. free: what is left, once that is known';
+
+CREATE FUNCTION token_mgmt._identities(r token_mgmt._request) RETURNS text[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+BEGIN
+    RETURN array_remove(ARRAY['user:' || r.user_id, 'user:*', 'tenant:' || r.tenant, 'tenant:*',
+        'api_key:' || r.api_key, CASE WHEN r.api_key IS NOT NULL THEN 'api_key:*' END,
+        'team:' || r.team, CASE WHEN r.team IS NOT NULL THEN 'team:*' END,
+        'session:' || r.session_id, CASE WHEN r.session_id IS NOT NULL THEN 'session:*' END,
+        'agent:' || r.agent, CASE WHEN r.agent IS NOT NULL THEN 'agent:*' END,
+        'model:' || r.model, CASE WHEN r.model IS NOT NULL THEN 'model:*' END,
+        'endpoint:' || r.endpoint, CASE WHEN r.endpoint IS NOT NULL THEN 'endpoint:*' END], NULL);
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._identities(token_mgmt._request) IS
+    'As whom the request meets quotas, each as quota.identity has it';
+
+-- Inlined where it is called, so neither STRICT nor with a search path of its own. Every look-up
+-- is by a whole key, whatever the statistics were when it was planned: a join over the tenant would
+-- read every period where these are old.
+CREATE FUNCTION token_mgmt._wanted_quotas(
+    r token_mgmt._request, identities text[], at timestamptz
+) RETURNS SETOF token_mgmt._wanted
+    LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT q.quota_id, q.scope, v.scope_value, q.metric, q.kind, q.period, q.time_zone, q.anchor,
+        q.length,
+        CASE WHEN q.kind = 'bucket' THEN q.burst ELSE q.amount END
+            + CASE WHEN q.increase_until > at THEN q.increase ELSE 0 END,
+        CASE WHEN q.kind = 'bucket' THEN q.amount / extract(epoch FROM q.length) END,
+        q.carry_over, q.is_soft, q.cached_weight,
+        q.version + CASE WHEN q.increase_until <= at THEN 1 ELSE 0 END, q.removed_until,
+        q.created_at, p.starts_at, p.ends_at, p.slots, p.limit_version, NULL::numeric
+    FROM (
+        -- An exact value replaces * of the same scope, metric and period.
+        SELECT DISTINCT ON (o.scope, o.metric, o.period) o.*
+        FROM token_mgmt.quota o
+        WHERE o.tenant = r.tenant AND o.identity = ANY (identities)
+        ORDER BY o.scope, o.metric, o.period, o.value = '*'
+    ) q
+    CROSS JOIN LATERAL (SELECT CASE WHEN q.value <> '*' THEN q.value ELSE CASE q.scope
+        WHEN 'user' THEN r.user_id WHEN 'api_key' THEN r.api_key WHEN 'team' THEN r.team
+        WHEN 'session' THEN r.session_id WHEN 'agent' THEN r.agent WHEN 'model' THEN r.model
+        WHEN 'endpoint' THEN r.endpoint ELSE r.tenant END END AS scope_value) v
+    LEFT JOIN LATERAL (
+        SELECT o.starts_at, o.ends_at, o.slots, o.limit_version
+        FROM token_mgmt.quota_period o
+        WHERE o.tenant = r.tenant AND o.quota_id = q.quota_id AND o.scope_value = v.scope_value
+            AND o.starts_at <= at AND o.slot = 0
+        ORDER BY o.starts_at DESC LIMIT 1
+    ) p ON true
+    ORDER BY q.quota_id, v.scope_value
+$$;
+COMMENT ON FUNCTION token_mgmt._wanted_quotas(token_mgmt._request, text[], timestamptz) IS
+    'Every quota that applies to the request, in lock order, with its latest period; read without '
+    'a lock. Not STRICT: it is inlined';
+REVOKE ALL ON FUNCTION token_mgmt._wanted_quotas(token_mgmt._request, text[], timestamptz)
+    FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._span(w token_mgmt._wanted, at timestamptz, latest timestamptz)
+    RETURNS token_mgmt._wanted
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+AS $$
+DECLARE
+    part interval := w.length / 60;
+BEGIN
+    CASE w.kind
+    WHEN 'bucket' THEN
+        w.starts_at := '-infinity';
+        w.ends_at := 'infinity';
+    WHEN 'sliding' THEN
+        -- A clock that moves back goes on in the part that was reached.
+        w.starts_at := greatest(latest,
+            date_bin(part, at, timestamptz '2000-01-01 00:00:00+00'));
+        w.ends_at := w.starts_at + part;
+    ELSE
+        SELECT p.starts_at, p.ends_at INTO w.starts_at, w.ends_at
+        FROM token_mgmt._period(w.period, w.time_zone, w.anchor,
+            greatest(at, w.removed_until)) p;
+    END CASE;
+    RETURN w;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._span(token_mgmt._wanted, timestamptz, timestamptz) IS
+    'The quota with its span at the instant: of a sliding window the 60th of it, no earlier than '
+    'the latest one there is';
+REVOKE ALL ON FUNCTION token_mgmt._span(token_mgmt._wanted, timestamptz, timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._balance(tenant text, w token_mgmt._wanted, at timestamptz)
+    RETURNS numeric
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+AS $$
+BEGIN
+    CASE w.kind
+    WHEN 'sliding' THEN
+        RETURN w.amount - coalesce((
+            SELECT sum(p.used + p.held - p.credited) FROM token_mgmt.quota_period p
+            WHERE p.tenant = _balance.tenant AND p.quota_id = w.quota_id
+                AND p.scope_value = w.scope_value
+                -- The oldest part counts in full until all of it has left.
+                AND p.starts_at > w.starts_at - w.length - w.length / 60
+                AND p.ends_at > w.starts_at AND p.starts_at <> '-infinity'), 0);
+    WHEN 'bucket' THEN
+        RETURN w.amount - coalesce((
+            SELECT p.used + p.held - token_mgmt._credit(p.used + p.held, p.credited, p.credited_at,
+                w.inflow, at)
+            FROM token_mgmt.quota_period p
+            WHERE p.tenant = _balance.tenant AND p.quota_id = w.quota_id
+                AND p.scope_value = w.scope_value AND p.starts_at = '-infinity' AND p.slot = 0), 0);
+    ELSE
+        RETURN coalesce((
+            SELECT CASE WHEN max(p.limit_version) FILTER (WHERE p.slot = 0) >= w.version
+                THEN sum(p.allowance) ELSE w.amount + sum(p.carried) END
+                - sum(p.used + p.held - p.credited)
+            FROM token_mgmt.quota_period p
+            WHERE p.tenant = _balance.tenant AND p.quota_id = w.quota_id
+                AND p.scope_value = w.scope_value AND p.starts_at = w.starts_at),
+            w.amount + token_mgmt._carried(tenant, w));
+    END CASE;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._balance(text, token_mgmt._wanted, timestamptz) IS
+    'What is free of the quota in its span, as an unlocked look or one under its lock finds it; '
+    'negative where more is used than allowed';
+REVOKE ALL ON FUNCTION token_mgmt._balance(text, token_mgmt._wanted, timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._credit(
+    taken numeric, credited numeric, credited_at timestamptz, inflow numeric, at timestamptz
+) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT least(taken, trunc(credited
+        + inflow * greatest(extract(epoch FROM at - credited_at), 0)::numeric, 6))
+$$;
+COMMENT ON FUNCTION token_mgmt._credit(numeric, numeric, timestamptz, numeric, timestamptz) IS
+    'What has flowed back into a bucket by then: inflow each second, no more than was taken';
+
+CREATE FUNCTION token_mgmt._carried(tenant text, w token_mgmt._wanted) RETURNS numeric
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+AS $$
+DECLARE
+    before_at timestamptz;
+    free numeric;
+BEGIN
+    IF w.carry_over = 0 OR w.kind <> 'fixed' OR w.created_at >= w.starts_at THEN
+        RETURN 0;
+    END IF;
+    SELECT p.starts_at INTO before_at
+    FROM token_mgmt._period(w.period, w.time_zone, w.anchor,
+        w.starts_at - interval '1 microsecond') p;
+    SELECT sum(p.allowance - p.used - p.held + p.credited) INTO free
+    FROM token_mgmt.quota_period p
+    WHERE p.tenant = _carried.tenant AND p.quota_id = w.quota_id
+        AND p.scope_value = w.scope_value AND p.starts_at = before_at;
+    RETURN least(w.carry_over, greatest(coalesce(free, w.amount), 0));
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._carried(text, token_mgmt._wanted) IS
+    'What a period gets of what the one before it left: all of the amount where nobody used it';
+REVOKE ALL ON FUNCTION token_mgmt._carried(text, token_mgmt._wanted) FROM PUBLIC;
+
+-- The one place where periods are made. Whoever opens one that carries over locks the one before,
+-- so that nothing is held there any more while it is read.
+CREATE FUNCTION token_mgmt._open_period(tenant text, w token_mgmt._wanted) RETURNS integer
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+AS $$
+DECLARE
+    before_at timestamptz;
+    extra numeric := 0;
+    parts smallint := 1;
+    added integer;
+BEGIN
+    IF w.kind = 'fixed' THEN
+        IF w.carry_over > 0 THEN
+            SELECT p.starts_at INTO before_at
+            FROM token_mgmt._period(w.period, w.time_zone, w.anchor,
+                w.starts_at - interval '1 microsecond') p;
+            PERFORM token_mgmt._lock_slots(tenant, w.quota_id, w.scope_value, before_at);
+            extra := token_mgmt._carried(tenant, w);
+        END IF;
+        parts := coalesce((
+            SELECT h.slots FROM token_mgmt.hot_quota h
+            WHERE h.tenant = _open_period.tenant AND h.quota_id = w.quota_id
+                AND h.scope_value = w.scope_value), 1);
+    END IF;
+    INSERT INTO token_mgmt.quota_period (tenant, quota_id, scope_value, starts_at, slots, ends_at,
+        allowance, carried, credited_at, limit_version)
+    VALUES (tenant, w.quota_id, w.scope_value, w.starts_at, parts,
+        CASE WHEN w.kind <> 'sliding' THEN w.ends_at WHEN w.starts_at = '-infinity' THEN 'infinity'
+            ELSE w.starts_at + w.length / 60 + w.length END,
+        w.amount + extra, extra, CASE w.kind WHEN 'bucket' THEN clock_timestamp() END, w.version)
+    ON CONFLICT ON CONSTRAINT quota_period_pkey DO NOTHING;
+    GET DIAGNOSTICS added = ROW_COUNT;
+    IF added > 0 AND parts > 1 THEN
+        INSERT INTO token_mgmt.quota_period
+            (tenant, quota_id, scope_value, starts_at, slot, ends_at, allowance, limit_version)
+        SELECT _open_period.tenant, w.quota_id, w.scope_value, w.starts_at, s, w.ends_at, 0,
+            w.version
+        FROM generate_series(1, parts - 1) s;
+        PERFORM token_mgmt._spread(tenant, w.quota_id, w.scope_value, w.starts_at, w.amount + extra,
+            w.metric);
+    END IF;
+    RETURN added;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._open_period(text, token_mgmt._wanted) IS
+    'Makes the rows of the quota''s span unless they are there; 1 when it made them, else 0';
+REVOKE ALL ON FUNCTION token_mgmt._open_period(text, token_mgmt._wanted) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._locked_span(tenant text, w token_mgmt._wanted)
+    RETURNS token_mgmt._wanted
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+AS $$
+DECLARE
+    head token_mgmt._wanted := w;
+    latest timestamptz;
+BEGIN
+    IF w.kind = 'sliding' THEN
+        -- All who take from the window meet at this row, whichever 60th of it they take from.
+        head.starts_at := '-infinity';
+        WHILE token_mgmt._lock_slots(tenant, w.quota_id, w.scope_value, '-infinity') IS NULL LOOP
+            PERFORM token_mgmt._open_period(tenant, head);
+        END LOOP;
+        SELECT max(p.starts_at) INTO latest FROM token_mgmt.quota_period p
+        WHERE p.tenant = _locked_span.tenant AND p.quota_id = w.quota_id
+            AND p.scope_value = w.scope_value AND p.starts_at > '-infinity';
+    END IF;
+    w := token_mgmt._span(w, clock_timestamp(), latest);
+    LOOP
+        w.slots := token_mgmt._lock_slots(tenant, w.quota_id, w.scope_value, w.starts_at);
+        EXIT WHEN w.slots IS NOT NULL;
+        PERFORM token_mgmt._open_period(tenant, w);
+    END LOOP;
+    SELECT p.limit_version INTO w.found_version FROM token_mgmt.quota_period p
+    WHERE p.tenant = _locked_span.tenant AND p.quota_id = w.quota_id
+        AND p.scope_value = w.scope_value AND p.starts_at = w.starts_at AND p.slot = 0;
+    w.free := token_mgmt._balance(tenant, w, clock_timestamp());
+    RETURN w;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._locked_span(text, token_mgmt._wanted) IS
+    'Locks the rows of the quota''s current span, making them first if nobody has, and says what '
+    'is free';
+REVOKE ALL ON FUNCTION token_mgmt._locked_span(text, token_mgmt._wanted) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._quota_wanted(
+    tenant text, quota_id bigint, scope_value text, at timestamptz
+) RETURNS SETOF token_mgmt._wanted
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT w.* FROM token_mgmt.quota q
+    CROSS JOIN LATERAL jsonb_populate_record(NULL::token_mgmt._request, jsonb_build_object(
+        'tenant', q.tenant, CASE q.scope WHEN 'user' THEN 'user_id' WHEN 'session' THEN 'session_id'
+            ELSE q.scope END, _quota_wanted.scope_value)) r
+    CROSS JOIN LATERAL token_mgmt._wanted_quotas(r, ARRAY[q.identity], at) w
+    WHERE q.tenant = _quota_wanted.tenant AND q.quota_id = _quota_wanted.quota_id
+        AND w.quota_id = q.quota_id
+$$;
+COMMENT ON FUNCTION token_mgmt._quota_wanted(text, bigint, text, timestamptz) IS
+    'One quota for one value, as a request would want it';
+REVOKE ALL ON FUNCTION token_mgmt._quota_wanted(text, bigint, text, timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._seen_quotas(r token_mgmt._request, at timestamptz)
+    RETURNS token_mgmt._wanted[]
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    wanted token_mgmt._wanted[] :=
+        ARRAY(SELECT q FROM token_mgmt._wanted_quotas(r, token_mgmt._identities(r), at) q);
+    w token_mgmt._wanted;
+BEGIN
+    FOR i IN 1..cardinality(wanted) LOOP
+        w := token_mgmt._span(wanted[i], at, CASE WHEN wanted[i].starts_at > '-infinity'
+            THEN wanted[i].starts_at END);
+        -- Holds past their time are free for whoever needs them.
+        w.free := token_mgmt._balance(r.tenant, w, at) + coalesce((
+            SELECT sum(a.amount) FROM token_mgmt.reservation s, unnest(s.allocations) a
+            WHERE s.state = 'held' AND s.expires_at <= at AND s.tenant = r.tenant
+                AND a.quota_id = w.quota_id AND a.scope_value = w.scope_value
+                AND (w.kind = 'sliding' OR a.starts_at = w.starts_at)), 0);
+        wanted[i] := w;
+    END LOOP;
+    RETURN wanted;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._seen_quotas(token_mgmt._request, timestamptz) IS
+    'Every quota that applies with what is free in it, read without a lock';
+REVOKE ALL ON FUNCTION token_mgmt._seen_quotas(token_mgmt._request, timestamptz) FROM PUBLIC;
