@@ -20,7 +20,6 @@ CREATE TABLE token_mgmt.quota (
     removed_until timestamptz,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    identity text GENERATED ALWAYS AS (scope || ':' || value) STORED,
     CONSTRAINT quota_pkey PRIMARY KEY (tenant, quota_id),
     CONSTRAINT quota_key UNIQUE (tenant, scope, value, metric, period),
     CONSTRAINT quota_scope_is_known CHECK (
@@ -70,8 +69,8 @@ COMMENT ON COLUMN token_mgmt.quota.version IS
 COMMENT ON COLUMN token_mgmt.quota.removed_until IS
     'No period before this instant is opened any more: its row, spent or not, has been removed';
 REVOKE ALL ON token_mgmt.quota FROM PUBLIC;
--- Serves reservations: every quota that a request may meet, in one scan of whole keys.
-CREATE INDEX quota_identity_idx ON token_mgmt.quota (tenant, identity);
+-- Serves reservations: every quota that a request may meet, in one scan.
+CREATE INDEX quota_value_idx ON token_mgmt.quota (tenant, value);
 
 CREATE TABLE token_mgmt.quota_change (
     tenant text NOT NULL,

@@ -28,30 +28,23 @@ COMMENT ON TYPE token_mgmt._wanted IS
     'latest period, as an unlocked look found it. free: what is left, once that is known';
 
 CREATE FUNCTION token_mgmt._identities(r token_mgmt._request) RETURNS text[]
-    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-BEGIN
-    RETURN array_remove(ARRAY['user:' || r.user_id, 'user:*', 'tenant:' || r.tenant, 'tenant:*',
-        'api_key:' || r.api_key, CASE WHEN r.api_key IS NOT NULL THEN 'api_key:*' END,
-        'team:' || r.team, CASE WHEN r.team IS NOT NULL THEN 'team:*' END,
-        'session:' || r.session_id, CASE WHEN r.session_id IS NOT NULL THEN 'session:*' END,
-        'agent:' || r.agent, CASE WHEN r.agent IS NOT NULL THEN 'agent:*' END,
-        'model:' || r.model, CASE WHEN r.model IS NOT NULL THEN 'model:*' END,
-        'endpoint:' || r.endpoint, CASE WHEN r.endpoint IS NOT NULL THEN 'endpoint:*' END], NULL);
-END
+    SELECT ARRAY[r.user_id, r.api_key, r.team, r.session_id, r.agent, r.model, r.endpoint, r.tenant,
+        '*']
 $$;
 COMMENT ON FUNCTION token_mgmt._identities(token_mgmt._request) IS
-    'As whom the request meets quotas, each as quota.identity has it';
+    'The values by which the request meets quotas, in the order of scopes that _wanted_quotas() '
+    'knows, and *';
 
 -- Inlined where it is called, so neither STRICT nor with a search path of its own. Every look-up
 -- is by a whole key, whatever the statistics were when it was planned: a join over the tenant would
 -- read every period where these are old.
-CREATE FUNCTION token_mgmt._wanted_quotas(
-    r token_mgmt._request, identities text[], at timestamptz
-) RETURNS SETOF token_mgmt._wanted
+CREATE FUNCTION token_mgmt._wanted_quotas(tenant text, identities text[], at timestamptz)
+    RETURNS SETOF token_mgmt._wanted
     LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
-    SELECT q.quota_id, q.scope, v.scope_value, q.metric, q.kind, q.period, q.time_zone, q.anchor,
+    SELECT q.quota_id, q.scope, q.scope_value, q.metric, q.kind, q.period, q.time_zone, q.anchor,
         q.length,
         CASE WHEN q.kind = 'bucket' THEN q.burst ELSE q.amount END
             + CASE WHEN q.increase_until > at THEN q.increase ELSE 0 END,
@@ -61,29 +54,28 @@ AS $$
         q.created_at, p.starts_at, p.ends_at, p.slots, p.limit_version, NULL::numeric
     FROM (
         -- An exact value replaces * of the same scope, metric and period.
-        SELECT DISTINCT ON (o.scope, o.metric, o.period) o.*
+        SELECT DISTINCT ON (o.scope, o.metric, o.period) o.*, identities[array_position(
+                '{user,api_key,team,session,agent,model,endpoint,tenant}', o.scope)] AS scope_value
         FROM token_mgmt.quota o
-        WHERE o.tenant = r.tenant AND o.identity = ANY (identities)
+        WHERE o.tenant = _wanted_quotas.tenant AND o.value = ANY (identities)
+            AND (o.value = '*' OR o.value = identities[array_position(
+                '{user,api_key,team,session,agent,model,endpoint,tenant}', o.scope)])
         ORDER BY o.scope, o.metric, o.period, o.value = '*'
     ) q
-    CROSS JOIN LATERAL (SELECT CASE WHEN q.value <> '*' THEN q.value ELSE CASE q.scope
-        WHEN 'user' THEN r.user_id WHEN 'api_key' THEN r.api_key WHEN 'team' THEN r.team
-        WHEN 'session' THEN r.session_id WHEN 'agent' THEN r.agent WHEN 'model' THEN r.model
-        WHEN 'endpoint' THEN r.endpoint ELSE r.tenant END END AS scope_value) v
     LEFT JOIN LATERAL (
         SELECT o.starts_at, o.ends_at, o.slots, o.limit_version
         FROM token_mgmt.quota_period o
-        WHERE o.tenant = r.tenant AND o.quota_id = q.quota_id AND o.scope_value = v.scope_value
-            AND o.starts_at <= at AND o.slot = 0
+        WHERE o.tenant = _wanted_quotas.tenant AND o.quota_id = q.quota_id
+            AND o.scope_value = q.scope_value AND o.starts_at <= at AND o.slot = 0
         ORDER BY o.starts_at DESC LIMIT 1
     ) p ON true
-    ORDER BY q.quota_id, v.scope_value
+    WHERE q.scope_value IS NOT NULL
+    ORDER BY q.quota_id
 $$;
-COMMENT ON FUNCTION token_mgmt._wanted_quotas(token_mgmt._request, text[], timestamptz) IS
-    'Every quota that applies to the request, in lock order, with its latest period; read without '
-    'a lock. Not STRICT: it is inlined';
-REVOKE ALL ON FUNCTION token_mgmt._wanted_quotas(token_mgmt._request, text[], timestamptz)
-    FROM PUBLIC;
+COMMENT ON FUNCTION token_mgmt._wanted_quotas(text, text[], timestamptz) IS
+    'Every quota that applies to these identities, in lock order, with its latest period; read '
+    'without a lock. Not STRICT: it is inlined';
+REVOKE ALL ON FUNCTION token_mgmt._wanted_quotas(text, text[], timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt._span(w token_mgmt._wanted, at timestamptz, latest timestamptz)
     RETURNS token_mgmt._wanted
@@ -278,10 +270,8 @@ CREATE FUNCTION token_mgmt._quota_wanted(
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT w.* FROM token_mgmt.quota q
-    CROSS JOIN LATERAL jsonb_populate_record(NULL::token_mgmt._request, jsonb_build_object(
-        'tenant', q.tenant, CASE q.scope WHEN 'user' THEN 'user_id' WHEN 'session' THEN 'session_id'
-            ELSE q.scope END, _quota_wanted.scope_value)) r
-    CROSS JOIN LATERAL token_mgmt._wanted_quotas(r, ARRAY[q.identity], at) w
+    CROSS JOIN LATERAL token_mgmt._wanted_quotas(q.tenant,
+        array_fill(_quota_wanted.scope_value, ARRAY[8]) || '*'::text, at) w
     WHERE q.tenant = _quota_wanted.tenant AND q.quota_id = _quota_wanted.quota_id
         AND w.quota_id = q.quota_id
 $$;
@@ -296,7 +286,7 @@ CREATE FUNCTION token_mgmt._seen_quotas(r token_mgmt._request, at timestamptz)
 AS $$
 DECLARE
     wanted token_mgmt._wanted[] :=
-        ARRAY(SELECT q FROM token_mgmt._wanted_quotas(r, token_mgmt._identities(r), at) q);
+        ARRAY(SELECT q FROM token_mgmt._wanted_quotas(r.tenant, token_mgmt._identities(r), at) q);
     w token_mgmt._wanted;
 BEGIN
     FOR i IN 1..cardinality(wanted) LOOP

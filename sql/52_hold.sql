@@ -1,48 +1,14 @@
-CREATE FUNCTION token_mgmt._insert_reservation(
-    r token_mgmt._request, m token_mgmt.model, price token_mgmt.price, hash bytea, prepared jsonb,
-    asked_completion integer, completion integer, remaining numeric, notes text[],
-    allocations token_mgmt.allocation[], at timestamptz
-) RETURNS token_mgmt.reservation_grant
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-AS $$
-DECLARE
-    g token_mgmt.reservation_grant;
-BEGIN
-    g.reservation_id := token_mgmt._new_id();
-    g.status := 'granted';
-    g.prompt_tokens := r.prompt_tokens;
-    g.completion_tokens := completion;
-    g.tokens_held := r.prompt_tokens + completion;
-    g.tokens_remaining := floor(remaining);
-    g.warnings := notes;
-    g.expires_at := at + r.ttl;
-    IF completion < asked_completion THEN
-        g.status := 'reduced';
-        g.warnings := format('completion reduced from %s to %s tokens', asked_completion,
-            completion) || notes;
-    END IF;
-    INSERT INTO token_mgmt.reservation (
-        tenant, reservation_id, user_id, request_id, request_hash, status, provider, model, price,
-        api_key, team, session_id, agent, endpoint, priority, prompt_tokens, completion_tokens,
-        tokens_held, tokens_remaining, warnings, allocations, prepared, metadata, reserved_at,
-        expires_at)
-    VALUES (
-        r.tenant, g.reservation_id, r.user_id, r.request_id, hash, g.status, m.provider, m.model,
-        price, r.api_key, r.team, r.session_id, r.agent, r.endpoint, r.priority, r.prompt_tokens,
-        completion, g.tokens_held, g.tokens_remaining, g.warnings, allocations, prepared,
-        r.metadata, at, g.expires_at)
-    ON CONFLICT (tenant, user_id, request_id) WHERE request_id IS NOT NULL DO NOTHING;
-    RETURN CASE WHEN FOUND THEN g END;
-END
-$$;
-COMMENT ON FUNCTION token_mgmt._insert_reservation(
-    token_mgmt._request, token_mgmt.model, token_mgmt.price, bytea, jsonb, integer, integer,
-    numeric, text[], token_mgmt.allocation[], timestamptz
-) IS 'Writes the hold and answers with its grant; NULL where its request id is being used';
-REVOKE ALL ON FUNCTION token_mgmt._insert_reservation(
-    token_mgmt._request, token_mgmt.model, token_mgmt.price, bytea, jsonb, integer, integer,
-    numeric, text[], token_mgmt.allocation[], timestamptz
-) FROM PUBLIC;
+CREATE TYPE token_mgmt._taken AS (
+    allocations token_mgmt.allocation[],
+    completion_tokens integer,
+    tokens_remaining numeric,
+    notes text[],
+    taken_at timestamptz,
+    answered token_mgmt.reservation_grant
+);
+COMMENT ON TYPE token_mgmt._taken IS
+    'What an attempt has taken from quotas, and when; answered: a denial instead, or the grant of '
+    'an earlier call of the same request id';
 
 CREATE FUNCTION token_mgmt._soft_note(w token_mgmt._wanted) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -56,17 +22,16 @@ COMMENT ON FUNCTION token_mgmt._soft_note(token_mgmt._wanted) IS
     'The warning of a soft quota that has less than nothing free';
 
 -- What nearly every request meets: periods that are open, with room for all it asks for. Each is
--- checked and taken by one UPDATE. Whatever else is met, NULL leaves to _try_hold(), after the
+-- checked and taken by one UPDATE. Whatever else is met, NULL leaves to _take_locked(), after the
 -- caller has undone what was taken.
-CREATE FUNCTION token_mgmt._grant_at_once(
-    r token_mgmt._request, m token_mgmt.model, price token_mgmt.price, hash bytea, prepared jsonb,
-    asked_completion integer
-) RETURNS token_mgmt.reservation_grant
+CREATE FUNCTION token_mgmt._take_at_once(r token_mgmt._request, price token_mgmt.price)
+    RETURNS token_mgmt._taken
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 AS $$
 DECLARE
     w token_mgmt._wanted;
     identities text[] := token_mgmt._identities(r);
+    t token_mgmt._taken;
     started_at timestamptz := clock_timestamp();
     at timestamptz := started_at;
     until timestamptz := 'infinity';
@@ -80,7 +45,7 @@ DECLARE
     waited text[];
     allocations token_mgmt.allocation[] := '{}';
 BEGIN
-    FOR w IN SELECT q.* FROM token_mgmt._wanted_quotas(r, identities, started_at) q LOOP
+    FOR w IN SELECT q.* FROM token_mgmt._wanted_quotas(r.tenant, identities, started_at) q LOOP
         IF w.kind = 'sliding' OR w.found_version IS DISTINCT FROM w.version
             OR w.ends_at <= started_at
         THEN
@@ -159,18 +124,14 @@ BEGIN
         SELECT r.tenant, waited[i]::bigint, waited[i + 1], at
         FROM generate_series(1, cardinality(waited), 2) i;
     END IF;
-    RETURN token_mgmt._insert_reservation(r, m, price, hash, prepared, asked_completion,
-        r.completion_tokens, remaining, notes, allocations, at);
+    t := (allocations, r.completion_tokens, remaining, notes, at, NULL);
+    RETURN t;
 END
 $$;
-COMMENT ON FUNCTION token_mgmt._grant_at_once(
-    token_mgmt._request, token_mgmt.model, token_mgmt.price, bytea, jsonb, integer
-) IS
-    'The grant where every period is open and has room for all that is asked; NULL where it takes '
-    'a closer look';
-REVOKE ALL ON FUNCTION token_mgmt._grant_at_once(
-    token_mgmt._request, token_mgmt.model, token_mgmt.price, bytea, jsonb, integer
-) FROM PUBLIC;
+COMMENT ON FUNCTION token_mgmt._take_at_once(token_mgmt._request, token_mgmt.price) IS
+    'Holds where every period is open and has room for all that is asked; NULL where it takes a '
+    'closer look';
+REVOKE ALL ON FUNCTION token_mgmt._take_at_once(token_mgmt._request, token_mgmt.price) FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt._take(
     tenant text, w token_mgmt._wanted, units numeric, at timestamptz
@@ -200,17 +161,16 @@ REVOKE ALL ON FUNCTION token_mgmt._take(text, token_mgmt._wanted, numeric, times
 
 -- One attempt to hold the request's tokens. Every quota is decided under its lock before any row is
 -- written. NULL means that a period ended while its lock was awaited: undo and start over.
-CREATE FUNCTION token_mgmt._try_hold(
-    r token_mgmt._request, m token_mgmt.model, price token_mgmt.price, hash bytea, prepared jsonb,
-    asked_completion integer
-) RETURNS token_mgmt.reservation_grant
+CREATE FUNCTION token_mgmt._take_locked(
+    r token_mgmt._request, price token_mgmt.price, hash bytea
+) RETURNS token_mgmt._taken
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 AS $$
 DECLARE
     identities text[] := token_mgmt._identities(r);
     at timestamptz := clock_timestamp();
     wanted token_mgmt._wanted[] :=
-        ARRAY(SELECT q FROM token_mgmt._wanted_quotas(r, identities, at) q);
+        ARRAY(SELECT q FROM token_mgmt._wanted_quotas(r.tenant, identities, at) q);
     w token_mgmt._wanted;
     share numeric := token_mgmt._priority_share(r.tenant, r.priority);
     rates token_mgmt._rates;
@@ -221,7 +181,7 @@ DECLARE
     notes text[] := '{}';
     allocations token_mgmt.allocation[] := '{}';
     h token_mgmt.reservation;
-    g token_mgmt.reservation_grant;
+    t token_mgmt._taken;
 BEGIN
     IF EXISTS (SELECT FROM unnest(wanted) q WHERE q.metric = 'cost') THEN
         rates := token_mgmt._held_rates(price, r.model, r.prompt_tokens, r.completion_tokens);
@@ -246,14 +206,16 @@ BEGIN
         -- The first call of this id may have held these very tokens while its retry waited.
         h := token_mgmt._replayed(r.tenant, r.user_id, r.request_id, hash);
         IF h.reservation_id IS NOT NULL THEN
-            RETURN token_mgmt._grant_of(h);
+            t.answered := token_mgmt._grant_of(h);
+            RETURN t;
         END IF;
     END IF;
     IF completion > most THEN
         IF r.on_overflow = 'refuse' OR completion = 0
             OR most < greatest(r.min_completion_tokens, 1)
         THEN
-            RETURN token_mgmt._quota_denial(r, wanted, rates, r.completion_tokens, at);
+            t.answered := token_mgmt._quota_denial(r, wanted, rates, r.completion_tokens, at);
+            RETURN t;
         END IF;
         completion := most;
     END IF;
@@ -270,20 +232,14 @@ BEGIN
         allocations := allocations || (w.quota_id, w.scope_value, w.starts_at, 0, w.metric,
             nullif(w.cached_weight, 1), units)::token_mgmt.allocation;
     END LOOP;
-    g := token_mgmt._insert_reservation(r, m, price, hash, prepared, asked_completion, completion,
-        remaining, notes, allocations, at);
-    -- NULL: the same request id was being reserved at this moment, and is met by the next attempt.
-    RETURN g;
+    t := (allocations, completion, remaining, notes, at, NULL);
+    RETURN t;
 END
 $$;
-COMMENT ON FUNCTION token_mgmt._try_hold(
-    token_mgmt._request, token_mgmt.model, token_mgmt.price, bytea, jsonb, integer
-) IS
-    'Grants or denies (status denied) the request against every quota that applies; NULL: start '
-    'over';
-REVOKE ALL ON FUNCTION token_mgmt._try_hold(
-    token_mgmt._request, token_mgmt.model, token_mgmt.price, bytea, jsonb, integer
-) FROM PUBLIC;
+COMMENT ON FUNCTION token_mgmt._take_locked(token_mgmt._request, token_mgmt.price, bytea) IS
+    'Holds or denies the request against every quota that applies; NULL: start over';
+REVOKE ALL ON FUNCTION token_mgmt._take_locked(token_mgmt._request, token_mgmt.price, bytea)
+    FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt._hold(
     r token_mgmt._request, m token_mgmt.model, hash bytea, prepared jsonb, asked_completion integer
@@ -291,6 +247,7 @@ CREATE FUNCTION token_mgmt._hold(
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 AS $$
 DECLARE
+    t token_mgmt._taken;
     g token_mgmt.reservation_grant;
     price token_mgmt.price;
     started_at timestamptz := clock_timestamp();
@@ -305,13 +262,36 @@ BEGIN
         -- A subtransaction, since what an attempt locked must be let go before the rows of the next
         -- period are locked, and before a waiter sleeps.
         BEGIN
-            IF at_once THEN
-                g := token_mgmt._grant_at_once(r, m, price, hash, prepared, asked_completion);
-            ELSE
-                g := token_mgmt._try_hold(r, m, price, hash, prepared, asked_completion);
-            END IF;
-            IF g.status <> 'denied' THEN
-                RETURN g;
+            t := CASE WHEN at_once THEN token_mgmt._take_at_once(r, price)
+                ELSE token_mgmt._take_locked(r, price, hash) END;
+            IF (t.answered).status <> 'denied' THEN
+                RETURN t.answered;
+            ELSIF t.taken_at IS NOT NULL THEN
+                g := (token_mgmt._new_id(),
+                    CASE WHEN t.completion_tokens < asked_completion THEN 'reduced'
+                        ELSE 'granted' END,
+                    r.prompt_tokens, t.completion_tokens, r.prompt_tokens + t.completion_tokens,
+                    floor(t.tokens_remaining), t.notes, t.taken_at + r.ttl, NULL, NULL, NULL, NULL);
+                IF t.completion_tokens < asked_completion THEN
+                    g.warnings := format('completion reduced from %s to %s tokens',
+                        asked_completion, t.completion_tokens) || g.warnings;
+                END IF;
+                INSERT INTO token_mgmt.reservation (
+                    tenant, reservation_id, user_id, request_id, request_hash, status, provider,
+                    model, price, api_key, team, session_id, agent, endpoint, priority,
+                    prompt_tokens, completion_tokens, tokens_held, tokens_remaining, warnings,
+                    allocations, prepared, metadata, reserved_at, expires_at)
+                VALUES (
+                    r.tenant, g.reservation_id, r.user_id, r.request_id, hash, g.status,
+                    m.provider, m.model, price, r.api_key, r.team, r.session_id, r.agent,
+                    r.endpoint, r.priority, r.prompt_tokens, g.completion_tokens, g.tokens_held,
+                    g.tokens_remaining, g.warnings, t.allocations, prepared, r.metadata,
+                    t.taken_at, g.expires_at)
+                ON CONFLICT (tenant, user_id, request_id) WHERE request_id IS NOT NULL DO NOTHING;
+                IF FOUND THEN
+                    RETURN g;
+                END IF;
+                -- The same request id was being reserved at this moment: the next attempt meets it.
             END IF;
             -- Not TM000, which would stand for the whole class and swallow TM005 and the like.
             RAISE EXCEPTION USING ERRCODE = 'TM999';
@@ -319,10 +299,10 @@ BEGIN
             NULL;
         END;
         at_once := false;
-        IF g.status IS NOT NULL THEN
+        IF (t.answered).status IS NOT NULL THEN
             left_over := started_at + coalesce(r.max_wait, '0') - clock_timestamp();
             IF left_over <= interval '0' THEN
-                RETURN g;
+                RETURN t.answered;
             END IF;
             PERFORM pg_sleep(least(pause, extract(epoch FROM left_over)));
             pause := least(pause * 2, 0.25);

@@ -14,7 +14,7 @@ COMMENT ON TYPE token_mgmt._usage IS
     'The arguments of settle_tokens under their own names, and whether they were counted here '
     'rather than reported by the API';
 
-CREATE FUNCTION token_mgmt._check_usage(u token_mgmt._usage) RETURNS token_mgmt._usage
+CREATE FUNCTION token_mgmt._check_usage(u token_mgmt._usage) RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE
 AS $$
 DECLARE
@@ -26,23 +26,12 @@ BEGIN
         PERFORM token_mgmt._raise('22004', missing || ' must not be null', NULL,
             'Pass what the API''s usage object says, or release_tokens() when the call failed.');
     END IF;
-    IF u.options <> '{}' THEN
-        PERFORM token_mgmt._check_object('options', u.options, '{}');
-    END IF;
-    u.cached_tokens := coalesce(u.cached_tokens, 0);
-    u.cache_write_tokens := coalesce(u.cache_write_tokens, 0);
-    u.reasoning_tokens := coalesce(u.reasoning_tokens, 0);
-    IF least(u.prompt_tokens, u.completion_tokens, u.cached_tokens, u.cache_write_tokens,
-            u.reasoning_tokens) < 0
-        OR greatest(u.prompt_tokens, u.completion_tokens, u.cached_tokens, u.cache_write_tokens,
-            u.reasoning_tokens) > 1000000000
-    THEN
-        PERFORM token_mgmt._check_count('prompt_tokens', u.prompt_tokens),
-            token_mgmt._check_count('completion_tokens', u.completion_tokens),
-            token_mgmt._check_count('cached_tokens', u.cached_tokens),
-            token_mgmt._check_count('cache_write_tokens', u.cache_write_tokens),
-            token_mgmt._check_count('reasoning_tokens', u.reasoning_tokens);
-    END IF;
+    PERFORM token_mgmt._check_object('options', u.options, '{}'),
+        token_mgmt._check_count('prompt_tokens', u.prompt_tokens),
+        token_mgmt._check_count('completion_tokens', u.completion_tokens),
+        token_mgmt._check_count('cached_tokens', u.cached_tokens),
+        token_mgmt._check_count('cache_write_tokens', u.cache_write_tokens),
+        token_mgmt._check_count('reasoning_tokens', u.reasoning_tokens);
     IF u.cached_tokens + u.cache_write_tokens > u.prompt_tokens THEN
         PERFORM token_mgmt._raise('22023', 'cached tokens are more than the prompt tokens',
             format('Found %s cached and %s cache-write of %s prompt tokens.', u.cached_tokens,
@@ -55,12 +44,23 @@ BEGIN
             'completion_tokens includes reasoning; Gemini''s candidatesTokenCount does not, so add '
             'thoughtsTokenCount to it.');
     END IF;
-    RETURN u;
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._check_usage(token_mgmt._usage) IS
-    'The usage with its optional counts filled in. Errors: 22004, 22023';
+    'Refuses a usage that cannot be. Errors: 22004, 22023';
 REVOKE ALL ON FUNCTION token_mgmt._check_usage(token_mgmt._usage) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._raise_unknown(reservation_id uuid) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM token_mgmt._raise('P0002', format('reservation %s does not exist', reservation_id),
+        'It was never committed, or ended longer ago than token_mgmt.reservation_retention.',
+        'Commit the reservation before the call, and settle with the id that it returned.');
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._raise_unknown(uuid) IS 'Raises P0002';
 
 CREATE FUNCTION token_mgmt._locked_reservation(reservation_id uuid) RETURNS token_mgmt.reservation
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -73,11 +73,8 @@ BEGIN
     SELECT s.* INTO r FROM token_mgmt.reservation s
     WHERE s.reservation_id = _locked_reservation.reservation_id
     FOR UPDATE;
-    IF r.reservation_id IS NULL THEN
-        PERFORM token_mgmt._raise('P0002',
-            format('reservation %s does not exist', _locked_reservation.reservation_id),
-            'It was never committed, or ended longer ago than token_mgmt.reservation_retention.',
-            'Commit the reservation before the call, and settle with the id that it returned.');
+    IF NOT FOUND THEN
+        PERFORM token_mgmt._raise_unknown(_locked_reservation.reservation_id);
     END IF;
     RETURN r;
 END
@@ -171,23 +168,14 @@ AS $$
 DECLARE
     e token_mgmt.usage_entry;
 BEGIN
-    e.entry_id := nextval('token_mgmt.usage_ledger_entry_id_seq');
-    e.reservation_id := r.reservation_id;
-    e.kind := kind;
-    e.user_id := r.user_id;
-    e.model := r.model;
-    e.prompt_tokens := u.prompt_tokens;
-    e.completion_tokens := u.completion_tokens;
-    e.cached_tokens := u.cached_tokens;
-    e.cache_write_tokens := u.cache_write_tokens;
-    e.reasoning_tokens := u.reasoning_tokens;
-    e.total_tokens := u.prompt_tokens + u.completion_tokens;
-    e.tokens_held := r.tokens_held;
+    e := (nextval('token_mgmt.usage_ledger_entry_id_seq'), r.reservation_id, kind, r.user_id,
+        r.model, u.prompt_tokens, u.completion_tokens, u.cached_tokens, u.cache_write_tokens,
+        u.reasoning_tokens, u.prompt_tokens + u.completion_tokens, r.tokens_held, NULL, '{}',
+        NULL);
     IF r.model IS NOT NULL THEN
         e.cost := token_mgmt._cost(r.price, u.prompt_tokens, u.completion_tokens, u.cached_tokens,
             u.cache_write_tokens);
     END IF;
-    e.flags := '{}';
     IF e.total_tokens > r.tokens_held THEN
         e.flags := e.flags || 'overrun'::text;
     END IF;
@@ -235,7 +223,17 @@ DECLARE
     at timestamptz;
     late_interval interval;
 BEGIN
-    u := token_mgmt._check_usage(u);
+    u.cached_tokens := coalesce(u.cached_tokens, 0);
+    u.cache_write_tokens := coalesce(u.cache_write_tokens, 0);
+    u.reasoning_tokens := coalesce(u.reasoning_tokens, 0);
+    IF u.reservation_id IS NULL OR u.options <> '{}'
+        OR (u.prompt_tokens <= 1000000000 AND u.completion_tokens <= 1000000000
+            AND u.cached_tokens::bigint + u.cache_write_tokens <= u.prompt_tokens
+            AND u.reasoning_tokens <= u.completion_tokens
+            AND least(u.cached_tokens, u.cache_write_tokens, u.reasoning_tokens) >= 0) IS NOT TRUE
+    THEN
+        PERFORM token_mgmt._check_usage(u);
+    END IF;
     r := token_mgmt._locked_reservation(u.reservation_id);
     IF r.state = 'settled' THEN
         e := r.entry;

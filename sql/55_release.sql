@@ -47,8 +47,8 @@ COMMENT ON FUNCTION @extschema@.release_tokens(uuid, jsonb) IS
     'the same. Errors: TM002, TM004, P0002, 22004';
 REVOKE ALL ON FUNCTION @extschema@.release_tokens(uuid, jsonb) FROM PUBLIC;
 
--- Never waits: whoever ends holds on his way has locked period rows, and one who waits for those may
--- have locked these.
+-- Never waits: whoever ends holds on his way has locked period rows, and one who waits for those
+-- may have locked these.
 CREATE FUNCTION token_mgmt._lock_at_once(r token_mgmt.reservation, charges numeric[])
     RETURNS boolean
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
