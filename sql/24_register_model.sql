@@ -122,6 +122,7 @@ BEGIN
     IF missing IS NOT NULL THEN
         PERFORM token_mgmt._raise('22004', missing || ' must not be null', NULL, NULL);
     END IF;
+    PERFORM token_mgmt._check_access(NULL, NULL, 'admin');
     PERFORM token_mgmt._check_object('options', options,
         ARRAY['encoding_basis', 'window_excludes_output',
         'is_maker', 'released_on', 'deprecated_on', 'long_context_over', 'long_input_usd_per_mtok',

@@ -118,6 +118,7 @@ BEGIN
     IF agent IS NULL THEN
         RETURN NULL;
     END IF;
+    PERFORM token_mgmt._check_tenant(token_mgmt._tenant(tenant), 'reader');
     a := token_mgmt._agent(agent, tenant);
     RETURN jsonb_build_object(
         'agent', a.agent,
@@ -216,6 +217,7 @@ BEGIN
             CASE WHEN agent IS NOT NULL THEN 'Pass {} for an agent with the defaults.' END);
     END IF;
     PERFORM token_mgmt._check_identity('tenant', in_tenant),
+        token_mgmt._check_access(in_tenant, NULL, 'admin'),
         token_mgmt._check_identity('agent', agent),
         token_mgmt._check_object('settings', settings, known);
     PERFORM token_mgmt._check_agent_setting(s.key, s.value) FROM jsonb_each(settings) s;
@@ -268,7 +270,8 @@ BEGIN
     IF agent IS NULL THEN
         PERFORM token_mgmt._raise('22004', 'agent must not be null', NULL, NULL);
     END IF;
-    PERFORM token_mgmt._check_identity('tenant', tenant);
+    PERFORM token_mgmt._check_identity('tenant', tenant),
+        token_mgmt._check_access(token_mgmt._tenant(tenant), NULL, 'admin');
     DELETE FROM token_mgmt.agent a
     WHERE a.tenant = token_mgmt._tenant(drop_agent.tenant) AND a.agent = drop_agent.agent;
     RETURN FOUND;

@@ -128,7 +128,9 @@ $$;
 COMMENT ON FUNCTION token_mgmt._is_tool_result(jsonb) IS
     'Whether the message is, or carries, the result of a tool call';
 
-CREATE FUNCTION token_mgmt._session(session_id text, tenant text) RETURNS token_mgmt.session
+CREATE FUNCTION token_mgmt._session(
+    session_id text, tenant text, level token_mgmt.access_level DEFAULT 'reader'
+) RETURNS token_mgmt.session
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
@@ -142,18 +144,49 @@ BEGIN
         token_mgmt._check_identity('tenant', tenant);
     SELECT s.* INTO found_session FROM token_mgmt.session s
     WHERE s.tenant = token_mgmt._tenant(_session.tenant) AND s.session_id = _session.session_id;
-    IF NOT FOUND THEN
-        PERFORM token_mgmt._raise('P0002', format('no session "%s"', session_id),
-            format('Tenant "%s" has none of this name.', token_mgmt._tenant(tenant)),
-            'A session is opened by its first add_message().');
+    IF NOT FOUND OR NOT token_mgmt._has_access(found_session.tenant, found_session.user_id, level)
+    THEN
+        PERFORM token_mgmt._raise_no_session(session_id, token_mgmt._tenant(tenant));
     END IF;
     RETURN found_session;
 END
 $$;
-COMMENT ON FUNCTION token_mgmt._session(text, text) IS
-    'The session of this name. Not STRICT: a NULL tenant is the caller''s. Errors: 22004, 22023, '
-    'P0002';
-REVOKE ALL ON FUNCTION token_mgmt._session(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION token_mgmt._session(text, text, token_mgmt.access_level) IS
+    'The session of this name, if the caller has this access to it. Not STRICT: a NULL tenant is '
+    'the caller''s. Errors: 22004, 22023, P0002';
+REVOKE ALL ON FUNCTION token_mgmt._session(text, text, token_mgmt.access_level) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._raise_no_session(session_id text, tenant text) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM token_mgmt._raise('P0002', format('no session "%s"', session_id),
+        format('Tenant "%s" has none of this name.', tenant),
+        'A session is opened by its first add_message().');
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._raise_no_session(text, text) IS 'Raises P0002';
+REVOKE ALL ON FUNCTION token_mgmt._raise_no_session(text, text) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._check_session(
+    session_id text, tenant text, level token_mgmt.access_level
+) RETURNS void
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT token_mgmt._has_access(tenant, (SELECT s.user_id FROM token_mgmt.session s
+        WHERE s.tenant = _check_session.tenant AND s.session_id = _check_session.session_id), level)
+    THEN
+        PERFORM token_mgmt._raise_no_session(session_id, tenant);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._check_session(text, text, token_mgmt.access_level) IS
+    'Refuses (P0002) a session to which the caller has not this access; one that is not there is '
+    'every user''s';
+REVOKE ALL ON FUNCTION token_mgmt._check_session(text, text, token_mgmt.access_level) FROM PUBLIC;
 
 -- What is sent, apart from how it is to be fitted.
 CREATE FUNCTION token_mgmt._new_message(
@@ -253,12 +286,13 @@ BEGIN
         token_mgmt._check_identity('user_id', user_id),
         token_mgmt._check_object('metadata', metadata, NULL),
         token_mgmt._check_object('options', options, '{}');
+    SELECT s.* INTO of_session FROM token_mgmt.session s
+    WHERE s.tenant = in_tenant AND s.session_id = add_message.session_id;
+    PERFORM token_mgmt._check_access(in_tenant, coalesce(user_id, of_session.user_id), 'app');
     result := token_mgmt._new_message(role, content, message, section, importance, pinned);
     IF agent IS NOT NULL THEN
         PERFORM token_mgmt._agent(agent, in_tenant);
     END IF;
-    SELECT s.* INTO of_session FROM token_mgmt.session s
-    WHERE s.tenant = in_tenant AND s.session_id = add_message.session_id;
     -- Counted before the session's row is locked: the others that write to it do not wait for it.
     counter := token_mgmt._session_counter(coalesce(model, of_session.model));
     result.encoding := token_mgmt._counter_name(counter);
@@ -274,8 +308,10 @@ BEGIN
             metadata = s.metadata || excluded.metadata,
             message_count = s.message_count + 1,
             last_message_at = clock_timestamp()
+        -- Somebody else may have opened it just now.
+        WHERE token_mgmt._has_access(s.tenant, s.user_id, 'app')
     RETURNING * INTO of_session;
-    IF of_session.user_id <> user_id THEN
+    IF NOT FOUND OR of_session.user_id <> user_id THEN
         PERFORM token_mgmt._raise('22023', format('session "%s" is another user''s', session_id),
             NULL, 'Leave user_id out, or open a session of its own for this user.');
     END IF;

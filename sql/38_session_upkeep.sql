@@ -6,7 +6,7 @@ CREATE FUNCTION @extschema@.save_summary(
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    of_session token_mgmt.session := token_mgmt._session(session_id, tenant);
+    of_session token_mgmt.session := token_mgmt._session(session_id, tenant, 'app');
     counter jsonb;
 BEGIN
     IF upto IS NULL OR content IS NULL THEN
@@ -58,7 +58,7 @@ CREATE FUNCTION token_mgmt.recount_session(session_id text, model text, tenant t
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    of_session token_mgmt.session := token_mgmt._session(session_id, tenant);
+    of_session token_mgmt.session := token_mgmt._session(session_id, tenant, 'app');
     counter jsonb := token_mgmt._counter(token_mgmt._resolve_model(model));
     name text := token_mgmt._counter_name(counter);
     counted bigint;
@@ -87,6 +87,7 @@ DECLARE
     in_tenant text := token_mgmt._tenant(drop_session.tenant);
     is_there boolean;
 BEGIN
+    PERFORM token_mgmt._check_session(session_id, in_tenant, 'app');
     -- The row first: a writer waits for it, and then opens the session anew.
     DELETE FROM token_mgmt.session s
     WHERE s.tenant = in_tenant AND s.session_id = drop_session.session_id;

@@ -84,6 +84,8 @@ BEGIN
     IF period = 'total' THEN
         starts_at := '-infinity';
         ends_at := 'infinity';
+    END IF;
+    IF period = 'total' OR local_at IS NULL OR NOT isfinite(at) OR period IS NULL THEN
         RETURN;
     END IF;
     step := CASE WHEN period IN ('second', 'minute', 'hour', 'day', 'week', 'month', 'year')

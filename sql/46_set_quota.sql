@@ -65,6 +65,9 @@ BEGIN
     PERFORM token_mgmt._check_identity('value', value);
     IF scope = 'model' THEN
         RETURN (SELECT m.provider || '/' || m.model FROM token_mgmt._resolve_model(value) m);
+    ELSIF scope = 'api_key' AND token_mgmt._is_secret(value) THEN
+        PERFORM token_mgmt._raise('22023', 'value of an api_key quota looks like a key', NULL,
+            'Use the key''s name.');
     ELSIF scope = 'tenant' AND value <> tenant THEN
         PERFORM token_mgmt._raise('22023', 'a tenant''s quota belongs to that tenant',
             format('The value is "%s", the tenant "%s".', value, tenant),
@@ -161,7 +164,7 @@ BEGIN
     INSERT INTO token_mgmt.quota_change (tenant, quota_id, action, before, after, changed_by)
     VALUES (coalesce(after.tenant, before.tenant), coalesce(after.quota_id, before.quota_id),
         action, jsonb_strip_nulls(to_jsonb(before)), jsonb_strip_nulls(to_jsonb(after)),
-        session_user);
+        pg_get_userbyid(token_mgmt._caller()));
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._trace_quota(text, token_mgmt.quota, token_mgmt.quota) IS
@@ -189,7 +192,8 @@ BEGIN
     END IF;
     PERFORM token_mgmt._check_object('options', options, ARRAY['kind', 'burst', 'anchor',
             'carry_over', 'soft', 'cached_weight', 'increase', 'increase_until']),
-        token_mgmt._check_identity('tenant', in_tenant);
+        token_mgmt._check_identity('tenant', in_tenant),
+        token_mgmt._check_access(in_tenant, NULL, 'admin');
     IF metric NOT IN ('tokens', 'cost', 'requests') THEN
         PERFORM token_mgmt._raise('22023', format('unknown metric "%s"', metric),
             'Metrics are tokens, cost and requests.', NULL);
@@ -289,6 +293,7 @@ DECLARE
     in_tenant text := token_mgmt._tenant(drop_quota.tenant);
     before token_mgmt.quota;
 BEGIN
+    PERFORM token_mgmt._check_access(in_tenant, NULL, 'admin');
     DELETE FROM token_mgmt.quota q
     WHERE q.tenant = in_tenant AND q.scope = drop_quota.scope
         AND q.value = token_mgmt._quota_value(drop_quota.scope, drop_quota.value, in_tenant)
@@ -326,7 +331,8 @@ BEGIN
         PERFORM token_mgmt._raise('22023', 'share is not a fraction', format('Found %s.', share),
             'Give a number above 0 and at most 1.');
     END IF;
-    PERFORM token_mgmt._check_identity('tenant', tenant);
+    PERFORM token_mgmt._check_identity('tenant', tenant),
+        token_mgmt._check_access(token_mgmt._tenant(tenant), NULL, 'admin');
     INSERT INTO token_mgmt.priority_share AS s (tenant, priority, share)
     VALUES (token_mgmt._tenant(set_priority_share.tenant), set_priority_share.priority,
         set_priority_share.share)

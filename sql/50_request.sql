@@ -5,9 +5,12 @@ DECLARE
     longest constant interval := '7 days';
     identities text[];
 BEGIN
+    IF r.api_key IS NOT NULL THEN
+        r := token_mgmt._with_key(r);
+    END IF;
     IF r.user_id IS NULL THEN
         PERFORM token_mgmt._raise('22004', 'user_id must not be null', NULL,
-            'Name the user on whose account the call is made.');
+            'Name the user on whose account the call is made, or pass the user''s API key.');
     END IF;
     r.tenant := token_mgmt._tenant(r.tenant);
     -- Told apart only where one of them may be bad: eight calls cost more than all other checks.
@@ -23,6 +26,7 @@ BEGIN
             token_mgmt._check_identity('endpoint', r.endpoint),
             token_mgmt._check_identity('request_id', r.request_id);
     END IF;
+    PERFORM token_mgmt._check_access(r.tenant, r.user_id, 'app');
     IF r.priority NOT IN ('high', 'medium', 'low') THEN
         PERFORM token_mgmt._raise('22023', format('unknown priority "%s"', r.priority),
             'Priorities are high, medium and low.', 'Leave it out to use all that remains.');
@@ -64,7 +68,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._check_request(token_mgmt._request) IS
-    'The request with tenant and ttl filled in. Errors: 22004, 22023, 0A000';
+    'The request with tenant and ttl filled in, and what its API key says. Errors: TM007, 22004, '
+    '22023, 42501, 0A000';
 REVOKE ALL ON FUNCTION token_mgmt._check_request(token_mgmt._request) FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt._check_count(what text, tokens bigint) RETURNS void

@@ -73,7 +73,7 @@ BEGIN
     SELECT s.* INTO r FROM token_mgmt.reservation s
     WHERE s.reservation_id = _locked_reservation.reservation_id
     FOR UPDATE;
-    IF NOT FOUND THEN
+    IF NOT FOUND OR NOT token_mgmt._has_access(r.tenant, r.user_id, 'app') THEN
         PERFORM token_mgmt._raise_unknown(_locked_reservation.reservation_id);
     END IF;
     RETURN r;

@@ -73,6 +73,7 @@ BEGIN
     IF session_id IS NULL THEN
         PERFORM token_mgmt._raise('22004', 'session_id must not be null', NULL, NULL);
     END IF;
+    PERFORM token_mgmt._check_session(session_id, in_tenant, 'reader');
     SELECT s.message_count INTO messages FROM token_mgmt.session s
     WHERE s.tenant = in_tenant AND s.session_id = session_metrics.session_id;
     result := token_mgmt._metrics(in_tenant, session_id, NULL, NULL, coalesce(messages, 0));
@@ -103,6 +104,7 @@ BEGIN
     IF user_id IS NULL THEN
         PERFORM token_mgmt._raise('22004', 'user_id must not be null', NULL, NULL);
     END IF;
+    PERFORM token_mgmt._check_access(in_tenant, user_id, 'reader');
     -- Only a session that was open before then has to be looked into.
     SELECT coalesce(sum(CASE WHEN since IS NULL OR s.created_at >= since THEN s.message_count
         ELSE (SELECT count(*) FROM token_mgmt.message m WHERE m.tenant = s.tenant

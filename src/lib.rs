@@ -4,6 +4,7 @@
 //! and back, defines the settings and runs the background worker. The SQL surface is declared by
 //! hand in `sql/`, and the rules of the books are written there.
 
+mod access;
 mod counting;
 mod cutting;
 mod error;
