@@ -123,8 +123,9 @@ BEGIN
     PERFORM token_mgmt._raise('42501', CASE WHEN tenant IS NULL
             THEN 'permission denied for all tenants'
             ELSE format('permission denied for tenant "%s"', tenant) END,
-        format('Role "%s" has no %s access to %s there.', pg_get_userbyid(token_mgmt._caller()),
-            level, CASE WHEN user_id IS NULL THEN 'it' ELSE format('user "%s"', user_id) END),
+        format('Role "%s" has no %s access to %s.', pg_get_userbyid(token_mgmt._caller()), level,
+            CASE WHEN tenant IS NULL THEN 'every tenant' WHEN user_id IS NULL THEN 'all of it'
+                ELSE format('its user "%s"', user_id) END),
         'Access is given by token_mgmt.grant_access(); the setting token_mgmt.tenant only chooses '
         'among what is given.');
 END

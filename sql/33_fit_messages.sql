@@ -25,8 +25,7 @@ BEGIN
         IF NOT has_function_privilege('token_mgmt._agent_settings(text, text)', 'EXECUTE') THEN
             PERFORM token_mgmt._raise('42501', 'permission denied for the profiles of agents',
                 format('Role "%s" may not read them.', current_user),
-                'GRANT EXECUTE ON FUNCTION token_mgmt._agent_settings(text, text), or let '
-                'prepare_request() fit.');
+                'Access is given by token_mgmt.grant_access().');
         END IF;
         profile := token_mgmt._agent_settings(agent, NULL);
     END IF;

@@ -10,7 +10,7 @@ BEGIN
     END IF;
     IF r.user_id IS NULL THEN
         PERFORM token_mgmt._raise('22004', 'user_id must not be null', NULL,
-            'Name the user on whose account the call is made, or pass the user''s API key.');
+            'Name the user on whose account the call is made.');
     END IF;
     r.tenant := token_mgmt._tenant(r.tenant);
     -- Told apart only where one of them may be bad: eight calls cost more than all other checks.

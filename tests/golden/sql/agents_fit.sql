@@ -49,11 +49,11 @@ CREATE ROLE agents_fit_app;
 SET ROLE agents_fit_app;
 SELECT * FROM show_error($$SELECT fit_messages('[{"role": "user", "content": "Hi"}]', 'gpt-4o', agent => 'teller')$$);
 RESET ROLE;
-GRANT EXECUTE ON FUNCTION token_mgmt._agent_settings(text, text) TO agents_fit_app;
+SELECT level, tenant FROM token_mgmt.grant_access('agents_fit_app', 'reader', 'default', 'alice');
 SET ROLE agents_fit_app;
 SELECT f.status FROM fit_messages('[{"role": "user", "content": "Hi"}]', 'gpt-4o', agent => 'teller') f;
 RESET ROLE;
-REVOKE ALL ON FUNCTION token_mgmt._agent_settings(text, text) FROM agents_fit_app;
+SELECT token_mgmt.revoke_access('agents_fit_app');
 DROP ROLE agents_fit_app;
 
 -- Past 85 % of the window there is a warning; what an agent may not ask for is lowered.

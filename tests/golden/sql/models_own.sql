@@ -110,11 +110,10 @@ SELECT q, e.* FROM unnest(ARRAY[
     show_error('SELECT token_mgmt.register_model(' || q || ')') e;
 SELECT count(*) AS left_behind FROM token_mgmt.model WHERE model = 'm';
 
--- Everybody may read and count; only an administrator writes, and EXECUTE is all that takes.
+-- Everybody may read and count; only an administrator of all tenants writes.
 CREATE ROLE models_reader;
 CREATE ROLE models_admin;
-GRANT EXECUTE ON FUNCTION token_mgmt.register_model(text, text, integer, integer, integer, text,
-    numeric, numeric, numeric, numeric, text, jsonb) TO models_admin;
+SELECT level, tenant FROM token_mgmt.grant_access('models_admin', 'admin');
 SET ROLE models_reader;
 SELECT count_tokens('gpt-4', 'Your input text here') AS counted,
     token_cost('gpt-4', 1000, 0) AS cost, max_completion_tokens('gpt-4', 8000) AS rest,
@@ -127,8 +126,7 @@ SET ROLE models_admin;
 SELECT (token_mgmt.register_model('m', 'o200k_base', 1)).provider;
 RESET ROLE;
 DROP ROLE models_reader;
-REVOKE ALL ON FUNCTION token_mgmt.register_model(text, text, integer, integer, integer, text,
-    numeric, numeric, numeric, numeric, text, jsonb) FROM models_admin;
+SELECT token_mgmt.revoke_access('models_admin');
 DROP ROLE models_admin;
 
 -- pg_dump carries one's own rows only; without its model a price of one's own says nothing.
