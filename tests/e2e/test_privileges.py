@@ -4,10 +4,9 @@ import pytest
 
 from books import findings, row, sqlstate, value
 
-FIVE = "reserve_tokens, try_reserve_tokens, prepare_request, settle_tokens, release_tokens"
 TABLES = ["quota", "quota_period", "reservation", "usage_ledger", "usage_ledger_default",
           "priority_share", "worker_heartbeat", "quota_status", "open_reservations",
-          "worker_status"]
+          "worker_status", "role_access", "api_key", "api_keys", "_my_access"]
 MESSAGES = '[{"role": "user", "content": "Hi"}]'
 
 
@@ -44,6 +43,10 @@ def test_role_without_grants_counts_and_fits_and_no_more(db, role):
             "SELECT token_mgmt.register_model('m', 'o200k_base', 1000)",
             "SELECT token_mgmt.run_maintenance()", "SELECT token_mgmt.audit()",
             "SELECT token_mgmt._worker_pass()",
+            "SELECT token_mgmt.grant_access(session_user, 'admin')",
+            "SELECT token_mgmt.revoke_access(session_user)", "SELECT issue_api_key('alice')",
+            "SELECT verify_api_key('tmk_')", "SELECT rotate_api_key('tmk_')",
+            "SELECT revoke_api_key('tmk_')",
             "INSERT INTO token_mgmt.model (provider, model) VALUES ('a', 'b')",
             "DELETE FROM token_mgmt.model_price",
             *(f"SELECT * FROM token_mgmt.{table}" for table in TABLES),
@@ -64,9 +67,9 @@ def test_no_function_that_touches_the_books_is_open_to_all(db):
     assert open_to_all == ""
 
 
-def test_five_functions_are_enough_for_an_application(db, role):
+def test_app_access_is_enough_for_an_application(db, role):
     db.psql(f"SELECT token_mgmt.set_quota('user', '*', 'day', 1000);"
-            f"GRANT EXECUTE ON FUNCTION {FIVE} TO {role}")
+            f"SELECT token_mgmt.grant_access('{role}', 'app')")
     with db.connect(user=role) as connection:
         held = value(connection, "SELECT reservation_id FROM reserve_tokens('alice', 100)")
         tried = value(connection, "SELECT reservation_id FROM try_reserve_tokens('alice', 100)")
@@ -139,14 +142,20 @@ HIJACK = """
 def test_search_path_of_the_caller_changes_nothing(db, role):
     db.psql("SELECT token_mgmt.set_quota('user', '*', 'day', 1000), "
             "token_mgmt.set_quota('model', 'gpt-4o', 'month', 5000)")
-    db.psql(f"GRANT EXECUTE ON FUNCTION {FIVE} TO {role};")
+    db.psql(f"SELECT token_mgmt.grant_access('{role}', 'app', 'default')")
+    with db.connect() as connection:
+        key = value(connection, "SELECT api_key FROM issue_api_key('keeper')")
     db.psql(HIJACK)
     db.psql(f"GRANT USAGE, CREATE ON SCHEMA evil TO {role};"
             f"GRANT ALL ON ALL TABLES IN SCHEMA evil TO {role}")
 
     def cycle(user, path):
         with db.connect(user=role) as connection:
-            connection.execute("CREATE TEMPORARY TABLE quota (LIKE token_mgmt.model)")
+            # Whoever may see everything, would be let by this one.
+            connection.execute("CREATE TEMPORARY TABLE quota (LIKE token_mgmt.model);"
+                               "CREATE TEMPORARY TABLE role_access AS SELECT session_user::regrole "
+                               "AS role, 'admin'::token_mgmt.access_level AS level, "
+                               "NULL::text AS tenant, NULL::text AS user_id")
             if path:
                 connection.execute(f"SET search_path = {path}")
                 # The trap is set: a caller who qualifies nothing walks into it.
@@ -170,9 +179,16 @@ def test_search_path_of_the_caller_changes_nothing(db, role):
                           "public.max_completion_tokens('gpt-4o', 1000)")
             fitted = row(connection, "SELECT messages, prompt_tokens FROM "
                          f"public.fit_messages('{MESSAGES}', 'gpt-4o')")
+            verified = row(connection, "SELECT is_valid, user_id, tenant, reason FROM "
+                           "public.verify_api_key(%s)", [key])
+            other = sqlstate(connection, f"SELECT public.reserve_tokens('{user}', 1, "
+                             "tenant => 'other')")
+            tenants = connection.execute("SELECT tenant FROM token_mgmt.open_reservations").fetchall()
             assert again[0] == held[0]
-            return held[1:], prepared[1:], settled, released, denied, counted, fitted
+            assert other == "42501" and ("other",) not in tenants
+            return (held[1:], prepared[1:], settled, released, denied, counted, fitted, verified)
 
+    db.psql("SELECT reserve_tokens('x', 1, tenant => 'other')")
     honest = cycle("honest", None)
     assert honest[4] == "TM001"
     # Only the model's quota is shared by both, and neither comes near it.

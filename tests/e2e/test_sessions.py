@@ -99,9 +99,8 @@ def test_histories_of_all_sizes_are_what_counting_and_fitting_say(db):
             assert not more or tokens + 14 > most
 
 
-def test_application_needs_only_the_functions(db):
+def test_application_needs_only_app_access(db):
     role = f"app_{db.name}"
-    functions = "add_message, session_history, save_summary, should_summarize, session_metrics"
     db.psql(f"CREATE ROLE {role} LOGIN")
     try:
         with db.connect(user=role) as connection:
@@ -117,7 +116,7 @@ def test_application_needs_only_the_functions(db):
                     == (refused, "42501")
             assert value(connection, "SELECT documents FROM rag_context('[\"a\"]', 'gpt-4o', 9)") \
                 == 1
-            db.psql(f"GRANT EXECUTE ON FUNCTION {functions} TO {role}")
+            db.psql(f"SELECT token_mgmt.grant_access('{role}', 'app')")
             connection.execute("SELECT FROM add_message('s', 'user', 'Hi', model => 'gpt-4o', "
                                "agent => 'storyteller_32k')")
             connection.execute("SELECT FROM save_summary('s', 1, 'Greetings.')")
