@@ -179,7 +179,7 @@ def contents(db):
 
 @pytest.mark.parametrize("level", ["reader", "app", "admin"])
 @pytest.mark.parametrize("whose", ["tenant", "user"])
-def test_no_function_touches_what_is_anothers(db, roles, books, level, whose):
+def test_no_function_touches_what_is_of_another(db, roles, books, level, whose):
     if (level, whose) == ("admin", "user"):
         grants = ["'app', 'acme', 'alice'", "'reader', 'acme'"]
     else:
