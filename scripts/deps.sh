@@ -8,17 +8,36 @@
 packages=()
 createcluster_dir=/etc/postgresql-common/createcluster.d
 createcluster_file=$createcluster_dir/$EXTENSION.conf
+policy_file=/usr/sbin/policy-rc.d
+# By its place: /usr/sbin is not on the PATH of Debian's ordinary users.
+pgbouncer=/usr/sbin/pgbouncer
 indexes_fresh=false
+# Files that say during an installation what is not to happen in it; removed at the end.
+prohibitions=()
+
+lift_prohibitions() {
+    as_root rm -f "${prohibitions[@]}"
+}
+
+# prohibit FILE: writes the standard input to it until the end of this script.
+prohibit() {
+    prohibitions+=("$1")
+    trap lift_prohibitions EXIT
+    as_root mkdir -p "${1%/*}"
+    as_root tee "$1" >/dev/null
+}
 
 # A server package installed by us must not bring a running cluster of the system with it.
 forbid_main_cluster() {
-    as_root mkdir -p "$createcluster_dir"
-    echo 'create_main_cluster = false' | as_root tee "$createcluster_file" >/dev/null
-    trap allow_main_cluster EXIT
+    echo 'create_main_cluster = false' | prohibit "$createcluster_file"
 }
 
-allow_main_cluster() {
-    as_root rm -f "$createcluster_file"
+# Nor does the pooler's package start a service: the tests run poolers of their own.
+forbid_pgbouncer_service() {
+    [[ ! -e $policy_file ]] || return 0
+    # shellcheck disable=SC2016
+    printf '#!/bin/sh\n[ "$1" != pgbouncer ] || exit 101\n' | prohibit "$policy_file"
+    as_root chmod 0755 "$policy_file"
 }
 
 refresh_indexes() {
@@ -127,6 +146,7 @@ want_test_tools() {
     command -v shellcheck >/dev/null || packages+=(shellcheck)
     command -v "${CXX:-c++}" >/dev/null || packages+=(g++)
     has_faketime || packages+=(libfaketime)
+    [[ -x $pgbouncer ]] || packages+=(pgbouncer)
 }
 
 install_packages() {
@@ -134,9 +154,12 @@ install_packages() {
     need_apt "${packages[@]}"
     refresh_indexes
     need_space /usr 1500 "installing packages"
+    [[ " ${packages[*]} " != *" pgbouncer "* ]] || forbid_pgbouncer_service
     say "installing ${packages[*]}"
     logged "apt-get install" as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
         apt-get install -y --no-install-recommends "${packages[@]}"
+    [[ " ${packages[*]} " != *" pgbouncer "* ]] ||
+        logged "update-rc.d" as_root /usr/sbin/update-rc.d pgbouncer disable
 }
 
 # python_packages DIRECTORY FILE WHOSE: installed once per content of the file that names the

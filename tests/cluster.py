@@ -5,6 +5,7 @@ Run through `make test`, which prepares the environment that this module reads.
 
 import glob
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -205,6 +206,55 @@ class Database:
         with self.cluster.connect() as connection:
             connection.execute(psycopg.sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(
                 psycopg.sql.Identifier(self.name)))
+
+
+class Pool:
+    """pgbouncer before one database, in transaction mode: so many server connections for any
+    number of clients. prepared_statements is its max_prepared_statements, used from version 1.22 on, which psycopg needs."""
+
+    PROGRAM = "/usr/sbin/pgbouncer"
+
+    def __init__(self, database, connections, prepared_statements=0):
+        cluster = database.cluster
+        self.name = database.name
+        self.port = cluster.port
+        self.directory = cluster.directory / "pool"
+        self.directory.mkdir(exist_ok=True)
+        settings = {
+            "unix_socket_dir": self.directory, "listen_port": cluster.port, "auth_type": "any",
+            "pool_mode": "transaction", "default_pool_size": connections, "max_client_conn": 200,
+            "logfile": self.directory / "log",
+        }
+        if prepared_statements:
+            settings["max_prepared_statements"] = prepared_statements
+        lines = ["[databases]", f"{self.name} = host={cluster.directory} port={cluster.port} "
+                 "user=postgres", "[pgbouncer]", *(f"{k} = {v}" for k, v in settings.items())]
+        (self.directory / "ini").write_text("\n".join(lines) + "\n")
+        user = {}
+        if os.getuid() == 0:
+            # It refuses to run as root.
+            user = {"user": os.environ["SERVER_USER"], "group": os.environ["SERVER_USER"],
+                    "extra_groups": []}
+            shutil.chown(self.directory, user["user"])
+        self.threshold = 0 if prepared_statements else None
+        self.process = subprocess.Popen([self.PROGRAM, "-q", self.directory / "ini"], **user)
+        wait_until((self.directory / f".s.PGSQL.{cluster.port}").exists, what="pgbouncer's socket")
+
+    @classmethod
+    def version(cls):
+        line = subprocess.run([cls.PROGRAM, "--version"], capture_output=True, text=True,
+                              check=True).stdout.split()[1]
+        return tuple(int(part) for part in line.split("."))
+
+    def connect(self, autocommit=True, **options):
+        return psycopg.connect(
+            host=str(self.directory), port=self.port, user="postgres", dbname=self.name,
+            autocommit=autocommit, prepare_threshold=self.threshold, **options
+        )
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(10)
 
 
 def alive(process):
