@@ -210,7 +210,8 @@ class Database:
 
 class Pool:
     """pgbouncer before one database, in transaction mode: so many server connections for any
-    number of clients. prepared_statements is its max_prepared_statements, used from version 1.22 on, which psycopg needs."""
+    number of clients. prepared_statements is its max_prepared_statements, which psycopg can use
+    from version 1.22 on."""
 
     PROGRAM = "/usr/sbin/pgbouncer"
 
