@@ -37,8 +37,19 @@ def wait_until(predicate, deadline=15.0, what="the condition"):
         time.sleep(0.02)
 
 
+def as_server_user():
+    """For subprocess: root hands on what refuses to run as root."""
+    if os.getuid() != 0:
+        return {}
+    user = environment("SERVER_USER")
+    return {"user": user, "group": user, "extra_groups": []}
+
+
 class Cluster:
     """One server with its own data, socket and log. port and directory (as host) connect to it."""
+
+    # Set for the scripts that work on it.
+    variables = {}
 
     def __init__(self, name, preload=True, settings=None, faketime=None):
         self.name = name
@@ -52,7 +63,8 @@ class Cluster:
 
     def _script(self, *arguments):
         done = subprocess.run(
-            [ROOT / "scripts" / "cluster.sh", *arguments], capture_output=True, text=True
+            [ROOT / "scripts" / "cluster.sh", *arguments], capture_output=True, text=True,
+            env=os.environ | self.variables
         )
         if done.returncode != 0:
             raise RuntimeError(done.stderr.strip())
@@ -231,14 +243,11 @@ class Pool:
         lines = ["[databases]", f"{self.name} = host={cluster.directory} port={cluster.port} "
                  "user=postgres", "[pgbouncer]", *(f"{k} = {v}" for k, v in settings.items())]
         (self.directory / "ini").write_text("\n".join(lines) + "\n")
-        user = {}
         if os.getuid() == 0:
-            # It refuses to run as root.
-            user = {"user": os.environ["SERVER_USER"], "group": os.environ["SERVER_USER"],
-                    "extra_groups": []}
-            shutil.chown(self.directory, user["user"])
+            shutil.chown(self.directory, os.environ["SERVER_USER"])
         self.threshold = 0 if prepared_statements else None
-        self.process = subprocess.Popen([self.PROGRAM, "-q", self.directory / "ini"], **user)
+        self.process = subprocess.Popen([self.PROGRAM, "-q", self.directory / "ini"],
+                                        **as_server_user())
         wait_until((self.directory / f".s.PGSQL.{cluster.port}").exists, what="pgbouncer's socket")
 
     @classmethod

@@ -1,4 +1,5 @@
-"""pg_dump in one month, restore in a later one, on a server whose worker is there already.
+"""pg_dump in one month, restore in a later one, on a server whose worker is there already; and the
+same by pg_upgrade to a later major version, where scripts/pg_upgrade.sh has prepared one.
 
 The worker may end what is overdue and open and close periods as soon as it sees the tables: that
 is its work, and everything else must come back as it was.
@@ -7,20 +8,26 @@ is its work, and everything else must come back as it was.
 import pytest
 
 from books import findings, row, sqlstate, value
-from cluster import wait_until
+from cluster import Database, wait_until
 from timed_cluster import TimedCluster
+from upgraded_cluster import AVAILABLE, UpgradedCluster
 
 DUMPED_AT = "2026-11-30 23:58"
 RESTORED_AT = "2026-12-02 00:10"
+FAST = {"token_mgmt.worker_naptime": "100ms"}
+WAYS = ["custom-public", "custom-app", "plain-public", "plain-app", "jobs-public"]
+if AVAILABLE:
+    WAYS += ["upgrade-public", "upgrade-app"]
 TABLES = {
-    "quota": "SELECT to_jsonb(t) FROM token_mgmt.quota t",
+    "quota": "SELECT to_jsonb(t) - 'removed_until' FROM token_mgmt.quota t",
     "priority_share": "SELECT to_jsonb(t) FROM token_mgmt.priority_share t",
     "model": "SELECT to_jsonb(t) FROM token_mgmt.model t",
     "agent": "SELECT to_jsonb(t) FROM token_mgmt.agent t",
     "session": "SELECT to_jsonb(t) FROM token_mgmt.session t",
     "message": "SELECT to_jsonb(t) FROM token_mgmt.message t",
     "model_price": "SELECT to_jsonb(t) FROM token_mgmt.model_price t",
-    # Short ones are removed once they are over, and what is held changes with the overdue.
+    # Short ones are removed once they are over, which the quota remembers, and what is held changes
+    # with the overdue.
     "quota_period": "SELECT to_jsonb(t) - 'closed_at' - 'held' FROM token_mgmt.quota_period t "
                     "WHERE ends_at > starts_at + interval '1 hour'",
     "reservation": "SELECT to_jsonb(t) FROM token_mgmt.reservation t "
@@ -121,9 +128,17 @@ def sources(old):
 @pytest.fixture(scope="module")
 def new():
     """Where they are restored, in a later month, with a worker that looks ten times a second."""
-    cluster = TimedCluster("dump_new", RESTORED_AT,
-                           settings={"token_mgmt.worker_naptime": "100ms"}).start()
+    cluster = TimedCluster("dump_new", RESTORED_AT, settings=FAST).start()
     yield cluster
+    cluster.destroy()
+
+
+@pytest.fixture(scope="module")
+def upgraded(old, sources):
+    old.stop()
+    cluster = UpgradedCluster("upgraded", old, RESTORED_AT, FAST)
+    old.start()
+    yield cluster.start()
     cluster.destroy()
 
 
@@ -137,12 +152,13 @@ def restore(how, source, target, file):
     target.run("pg_restore", "--exit-on-error", *jobs, "-d", target.name, str(file))
 
 
-@pytest.fixture(scope="module", params=["custom-public", "custom-app", "plain-public", "plain-app",
-                                        "jobs-public"])
+@pytest.fixture(scope="module", params=WAYS)
 def restored(request, sources, old, new, tmp_path_factory):
-    """The source, and the database that its dump was restored into."""
+    """The source, and the database that its dump was restored into, or its server upgraded."""
     how, schema = request.param.split("-")
     source = sources[schema]
+    if how == "upgrade":
+        return source, Database(request.getfixturevalue("upgraded"), source.database.name)
     old.set_instant(DUMPED_AT)
     target = new.create_database(f"restored_{how}_{schema}", extension=False)
     restore(how, source.database, target, tmp_path_factory.mktemp("dump") / "file")
