@@ -1,10 +1,13 @@
 """Behind pgbouncer in transaction mode: many clients share a few server connections, and each
 transaction may run in another one. The books agree, and no client meets what another one set."""
 
+import os
 import random
 import re
+import socket
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
@@ -209,4 +212,47 @@ def test_waiters_in_a_pool_are_granted_what_another_client_gives_back(database, 
         assert at_once(pool, wait, CONNECTIONS) == ["granted"] * (CONNECTIONS - 1) + ["released"]
         assert sqlstate(holder, "SELECT reserve_tokens('hot', 30, max_wait => '50 milliseconds')") \
             == "TM001"
+    assert findings(database) == []
+
+
+def test_client_that_vanishes_leaves_nothing_or_a_hold_that_expires(database, make_pool):
+    """Complaint 2. The pool gives its connection to the next client."""
+    database.psql("SELECT token_mgmt.set_quota('user', 'hot', 'total', 100)")
+    pool = make_pool()
+    with database.connect() as watcher:
+        for _ in range(2 * CONNECTIONS):
+            vanishing = pool.connect(autocommit=False)
+            vanishing.execute("SELECT reserve_tokens('hot', 100)")
+            # No ROLLBACK, no farewell.
+            socket.socket(fileno=os.dup(vanishing.pgconn.socket)).shutdown(socket.SHUT_RDWR)
+            with pool.connect() as connection:
+                held = value(connection, "SELECT reservation_id FROM reserve_tokens('hot', 100, "
+                             "max_wait => '1 minute')")
+                connection.execute("SELECT * FROM release_tokens(%s)", [held])
+        assert value(watcher, "SELECT count(*) FROM token_mgmt.open_reservations") == 0
+        with pool.connect() as connection:
+            connection.execute("SELECT reserve_tokens('hot', 100, ttl => '100 milliseconds')")
+        with pool.connect() as connection:
+            # Whoever is short of tokens ends it, if the worker has not.
+            assert value(connection, "SELECT status FROM reserve_tokens('hot', 100, "
+                         "max_wait => '1 minute')") == "granted"
+    assert findings(database) == []
+
+
+def test_cancelled_wait_holds_nothing_and_its_connection_serves_the_next(database, make_pool):
+    database.psql("SELECT token_mgmt.set_quota('user', 'hot', 'total', 100)")
+    pool = make_pool()
+    with pool.connect() as holder, pool.connect() as waiter, database.connect() as watcher:
+        held = value(holder, "SELECT reservation_id FROM reserve_tokens('hot', 100)")
+        wait = "SELECT reserve_tokens('hot', 100, max_wait => '1 minute', request_id => 'waits')"
+        with ThreadPoolExecutor(1) as thread:
+            cancelled = thread.submit(sqlstate, waiter, wait)
+            wait_until(lambda: value(watcher, "SELECT count(*) FROM pg_stat_activity "
+                                     "WHERE wait_event = 'PgSleep'"), what="a waiter")
+            waiter.cancel_safe()
+            assert cancelled.result() == "57014"
+        holder.execute("SELECT * FROM release_tokens(%s)", [held])
+        assert value(watcher, "SELECT held FROM token_mgmt.quota_status") == 0
+        assert sqlstate(waiter, wait) is None
+        assert value(watcher, "SELECT count(*) FROM token_mgmt.reservation") == 2
     assert findings(database) == []

@@ -4,6 +4,8 @@ promoted, once at leisure and once because the primary died under load."""
 import os
 import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 
@@ -163,8 +165,22 @@ def test_nothing_acknowledged_is_lost_when_a_synchronous_standby_takes_over(make
         wait_until(lambda: value(connection, "SELECT sync_state FROM pg_stat_replication")
                    == "sync", what="synchronous replication")
     clients = [Client(number) for number in range(16)]
-    work_until_killed(primary, database, clients, 1000)
-    with standby.connect() as connection:
+    with standby.connect("failover") as connection, ThreadPoolExecutor(1) as thread:
+        died = Event()
+
+        def audits():
+            """At every moment that the standby shows, its books agree."""
+            found = []
+            while not died.is_set():
+                found.append(connection.execute("SELECT * FROM token_mgmt.audit()").fetchall())
+            return found
+
+        audited = thread.submit(audits)
+        try:
+            work_until_killed(primary, database, clients, 1000)
+        finally:
+            died.set()
+        assert audited.result() and not any(audited.result())
         assert value(connection, "SELECT pg_promote()")
     database.cluster = standby
     check(database, clients)
