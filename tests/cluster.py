@@ -135,7 +135,9 @@ class Cluster:
 
     def kill(self):
         """kill -9 of the whole server at once, as when the machine loses power."""
-        os.kill(self.pid(), signal.SIGSTOP)  # no child is forked after the list is made
+        # No child is forked after the list is made: one was when the signal came amid a fork.
+        os.kill(self.pid(), signal.SIGSTOP)
+        wait_until(lambda: state(self.pid()) == "T", what="the halt of the postmaster")
         processes = self.processes()
         for process in processes:
             try:
@@ -267,9 +269,13 @@ class Pool:
         self.process.wait(10)
 
 
-def alive(process):
+def state(process):
+    """The letter that ps shows; None when there is no such process."""
     try:
-        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
-        return False
-    return state != "Z"
+        return None
+
+
+def alive(process):
+    return state(process) not in (None, "Z")

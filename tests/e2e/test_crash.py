@@ -10,14 +10,14 @@ from cluster import wait_until
 from journal import QUOTAS, SEED, Client, check, settle_doubts, work_until_killed
 
 CLIENTS = 32
-ROUNDS = 40
+ROUNDS = 25
 # full_page_writes, since the kill can end a process in the middle of writing a page.
 SETTINGS = {"synchronous_commit": "on", "full_page_writes": "on",
             "token_mgmt.worker_naptime": "100ms"}
 
 
 @pytest.mark.timeout(600)
-def test_nothing_acknowledged_is_lost_or_doubled_by_forty_crashes_under_load(make_cluster):
+def test_nothing_acknowledged_is_lost_or_doubled_by_repeated_crashes_under_load(make_cluster):
     print(f"TOKEN_MGMT_SEED={SEED}")
     rng = random.Random(SEED)
     cluster = make_cluster(settings=SETTINGS)
@@ -25,7 +25,7 @@ def test_nothing_acknowledged_is_lost_or_doubled_by_forty_crashes_under_load(mak
     database.psql(QUOTAS)
     clients = [Client(number) for number in range(CLIENTS)]
     for _ in range(ROUNDS):
-        work_until_killed(cluster, database, clients, rng.randint(1, 1500))
+        work_until_killed(cluster, database, clients, rng.randint(1, 800))
         cluster.start()
         check(database, clients)
         settle_doubts(database, clients)

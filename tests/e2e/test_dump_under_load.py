@@ -1,5 +1,5 @@
-"""pg_dump of a database in which everybody goes on working: what it has is one moment, in which each
-call has happened whole or not at all."""
+"""pg_dump of a database in which everybody goes on working: what it has is one moment, in which
+each call has happened whole or not at all."""
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
