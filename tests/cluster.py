@@ -250,7 +250,14 @@ class Pool:
         self.threshold = 0 if prepared_statements else None
         self.process = subprocess.Popen([self.PROGRAM, "-q", self.directory / "ini"],
                                         **as_server_user())
-        wait_until((self.directory / f".s.PGSQL.{cluster.port}").exists, what="pgbouncer's socket")
+        wait_until(self._answers, what="pgbouncer's answer")
+
+    def _answers(self):
+        try:
+            self.connect().close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     @classmethod
     def version(cls):
