@@ -1,5 +1,6 @@
 """The clock decides everything: periods end when the quota's zone says so, holds when their time is
-up, and a clock that moves back gives nothing away. By the clock alone and with the worker."""
+up, and a clock that moves back gives nothing away. By the clock alone and with the worker
+(complaints 2, 6 and 7)."""
 
 import pytest
 

@@ -1,4 +1,5 @@
-"""Many sessions at once against the same quotas: never a token over, and none that fits refused.
+"""Many sessions at once against the same quotas: never a token over, and none that fits refused
+(complaint 1).
 
 A session commits in a round trip of its own, as drivers without autocommit do, so that calls
 overlap. The same race against an accounting that reads and then updates shows that it can fail.
