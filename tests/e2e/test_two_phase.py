@@ -65,6 +65,33 @@ def test_prepared_transaction_holds_and_another_session_commits_it(books):
     assert findings(books) == []
 
 
+def test_every_call_that_writes_can_be_prepared(books):
+    """None uses a temporary table, an advisory lock of the session, or NOTIFY."""
+    message = "jsonb_build_array(jsonb_build_object('role', 'user', 'content', 'Hi'))"
+    with books.connect() as connection:
+        held = [value(connection, reserve(user, 10)) for user in ("a", "b", "c", "d")]
+        calls = [
+            "CALL reserve_tokens(jsonb_build_object('user_id', 'e', 'prompt_tokens', 10))",
+            "SELECT try_reserve_tokens('e', 10)",
+            "SELECT try_reserve_tokens('e', 2000)",
+            f"SELECT prepare_request('e', 'gpt-4o', {message}, 10)",
+            f"SELECT settle_tokens('{held[0]}', 1, 1)",
+            f"CALL settle_tokens(jsonb_build_object('reservation_id', '{held[1]}', "
+            "'prompt_tokens', 1, 'completion_tokens', 1))",
+            f"SELECT settle_partial('{held[2]}', 'cut')",
+            f"SELECT release_tokens('{held[3]}')",
+            "SELECT add_message('chat', 'user', 'Hello!', user_id => 'e')",
+            "SELECT save_summary('chat', 1, 'Greetings.')",
+            "SELECT token_mgmt.set_quota('user', 'e', 'day', 1000)",
+            "SELECT token_mgmt.drop_quota('user', 'e', 'day')",
+            "SELECT count(*) FROM token_mgmt.run_maintenance()",
+        ]
+        for call in calls:
+            prepare(connection, "call", call)
+            connection.execute("COMMIT PREPARED 'call'")
+    assert findings(books) == []
+
+
 def prepare_one_of_each(database):
     """Transactions named by the users they are for; holds that run out while these are prepared."""
     with database.connect() as connection:
