@@ -59,6 +59,32 @@ SELECT pg_catalog.pg_extension_config_dump('token_mgmt.usage_ledger_default', ''
 COMMENT ON TABLE token_mgmt.usage_ledger_default IS 'Entries of months that are not open: none';
 REVOKE ALL ON token_mgmt.usage_ledger_default FROM PUBLIC;
 
+CREATE TABLE token_mgmt.ledger_carried (
+    month date NOT NULL,
+    tenant text NOT NULL,
+    quota_id bigint NOT NULL,
+    scope_value text NOT NULL,
+    starts_at timestamptz NOT NULL,
+    slot smallint NOT NULL,
+    amount numeric NOT NULL
+);
+SELECT pg_catalog.pg_extension_config_dump('token_mgmt.ledger_carried', '');
+COMMENT ON TABLE token_mgmt.ledger_carried IS
+    'What the entries of dropped ledger months charged to quota periods that are kept: audit() '
+    'adds it to what the ledger says. Read as a whole, so without an index';
+COMMENT ON COLUMN token_mgmt.ledger_carried.month IS 'First day of the dropped month (UTC)';
+REVOKE ALL ON token_mgmt.ledger_carried FROM PUBLIC;
+
+CREATE TABLE token_mgmt.installation (
+    installed_at timestamptz NOT NULL
+);
+-- Not dumped: a restored database is a new installation.
+COMMENT ON TABLE token_mgmt.installation IS
+    'One row: since when this database has the extension. In its first day no ledger month is '
+    'dropped, as the database may be one that is being restored';
+INSERT INTO token_mgmt.installation VALUES (clock_timestamp());
+REVOKE ALL ON token_mgmt.installation FROM PUBLIC;
+
 CREATE FUNCTION token_mgmt._refuse_ledger_change() RETURNS trigger
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp
@@ -96,6 +122,9 @@ BEGIN
         'INCLUDING CONSTRAINTS INCLUDING COMMENTS)', name);
     EXECUTE format('ALTER TABLE token_mgmt.%I ADD CONSTRAINT %I PRIMARY KEY (tenant, entry_id)',
         name, name || '_pkey');
+    -- Serves reports whose span begins or ends within an hour.
+    EXECUTE format('CREATE INDEX %I ON token_mgmt.%I USING brin (recorded_at) '
+        'WITH (pages_per_range = 32, autosummarize = on)', name || '_recorded_idx', name);
     EXECUTE format('REVOKE ALL ON token_mgmt.%I FROM PUBLIC', name);
     -- CREATE ... PARTITION OF would take ACCESS EXCLUSIVE on the parent and stop every writer.
     EXECUTE format('ALTER TABLE token_mgmt.usage_ledger ATTACH PARTITION token_mgmt.%I '
@@ -107,3 +136,87 @@ $$;
 COMMENT ON FUNCTION token_mgmt._open_ledger_month(timestamptz) IS
     'Opens the ledger partition of the instant''s month (UTC); false when another session just did';
 REVOKE ALL ON FUNCTION token_mgmt._open_ledger_month(timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._ledger_month(at timestamptz) RETURNS regclass
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT to_regclass('token_mgmt.usage_ledger_' || to_char(at AT TIME ZONE 'UTC', 'YYYY_MM'))
+$$;
+COMMENT ON FUNCTION token_mgmt._ledger_month(timestamptz) IS
+    'The ledger partition of the instant''s month; NULL where it is not open, or was dropped';
+REVOKE ALL ON FUNCTION token_mgmt._ledger_month(timestamptz) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._drop_ledger_month(first_day timestamp) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET lock_timeout = '100ms'
+AS $$
+DECLARE
+    month regclass := token_mgmt._ledger_month(first_day AT TIME ZONE 'UTC');
+BEGIN
+    -- A look before the long way: who reads the ledger now would keep the month from being dropped.
+    BEGIN
+        LOCK TABLE token_mgmt.usage_ledger IN ACCESS EXCLUSIVE MODE;
+        RAISE EXCEPTION USING ERRCODE = 'raise_exception';
+    EXCEPTION WHEN raise_exception THEN
+        -- The lock is given back.
+    END;
+    -- Whoever wrote into this month is done, and nobody begins before the sums are carried.
+    EXECUTE format('LOCK TABLE %s IN SHARE MODE', month);
+    INSERT INTO token_mgmt.ledger_carried
+        (month, tenant, quota_id, scope_value, starts_at, slot, amount)
+    SELECT first_day, tenant, quota_id, scope_value, starts_at, slot, c.amount
+    FROM (
+        SELECT l.tenant, a.quota_id, a.scope_value, a.starts_at, a.slot, sum(a.amount) AS amount
+        FROM token_mgmt.usage_ledger l CROSS JOIN LATERAL unnest(l.allocations) a
+        WHERE l.recorded_at >= first_day AT TIME ZONE 'UTC'
+            AND l.recorded_at < (first_day + interval '1 month') AT TIME ZONE 'UTC'
+        GROUP BY 1, 2, 3, 4, 5
+    ) c
+    JOIN token_mgmt.quota_period p USING (tenant, quota_id, scope_value, starts_at, slot);
+    EXECUTE format('DROP TABLE %s', month);
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._drop_ledger_month(timestamp) IS
+    'Drops the ledger partition of the month (UTC), its charges to kept periods carried; 55P03 '
+    'where somebody is on the ledger for longer than 100 ms';
+REVOKE ALL ON FUNCTION token_mgmt._drop_ledger_month(timestamp) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._drop_ledger_months(max_rows integer) RETURNS integer
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    retention interval := token_mgmt._seconds_setting('ledger_retention');
+    first_day timestamp;
+BEGIN
+    -- The sums must see what was committed before the month was locked: no older snapshot.
+    IF retention = '0' OR current_setting('transaction_isolation') <> 'read committed'
+        OR NOT EXISTS (SELECT FROM token_mgmt.installation i
+            WHERE i.installed_at < clock_timestamp() - interval '1 day')
+    THEN
+        RETURN 0;
+    END IF;
+    -- One month a call, the oldest first: sums of a large one take their time.
+    SELECT min(to_timestamp(right(c.relname, 7) || ' +00', 'YYYY_MM TZH') AT TIME ZONE 'UTC')
+    INTO first_day
+    FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE i.inhparent = 'token_mgmt.usage_ledger'::regclass
+        AND c.relname ~ '^usage_ledger_[0-9]{4}_[0-9]{2}$';
+    IF first_day + interval '1 month'
+        < clock_timestamp() AT TIME ZONE 'UTC' - retention
+    THEN
+        PERFORM token_mgmt._drop_ledger_month(first_day);
+        RETURN 1;
+    END IF;
+    RETURN 0;
+EXCEPTION WHEN lock_not_available THEN
+    -- Somebody is on the ledger; the next pass tries again.
+    RETURN 0;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._drop_ledger_months(integer) IS
+    'Drops the oldest ledger month once it ended longer ago than token_mgmt.ledger_retention; '
+    'rollups stay. One a call, whatever max_rows says';
+REVOKE ALL ON FUNCTION token_mgmt._drop_ledger_months(integer) FROM PUBLIC;

@@ -152,6 +152,11 @@ BEGIN
         (r.prepared ->> 'message_count')::integer, e.flags,
         CASE WHEN u.metadata IS NULL THEN r.metadata
             ELSE coalesce(r.metadata, '{}') || u.metadata END);
+    INSERT INTO token_mgmt.ledger_unrolled VALUES (
+        e.recorded_at, r.tenant, r.user_id, r.team, r.api_key, r.session_id, r.agent, r.endpoint,
+        r.provider, r.model, e.prompt_tokens, e.completion_tokens, e.cached_tokens,
+        e.cache_write_tokens, e.reasoning_tokens, e.cost,
+        coalesce(u.breakdown, r.prepared -> 'breakdown'));
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._write_ledger(

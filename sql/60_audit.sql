@@ -8,14 +8,76 @@ CREATE TYPE token_mgmt.audit_finding AS (
 COMMENT ON TYPE token_mgmt.audit_finding IS
     'A balance or record that disagrees with what reservations and ledger say it must be';
 
+CREATE FUNCTION token_mgmt._audit_rollups() RETURNS SETOF token_mgmt.audit_finding
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH entry AS (
+        SELECT l.tenant, l.user_id, l.session_id, date_trunc('hour', l.recorded_at, 'UTC') AS hour,
+            count(*) AS calls, sum(l.prompt_tokens::bigint + l.completion_tokens) AS tokens,
+            coalesce(sum(l.cost), 0) AS cost
+        FROM token_mgmt.usage_ledger l GROUP BY 1, 2, 3, 4
+    ), unrolled AS (
+        SELECT u.tenant, u.user_id, u.session_id, date_trunc('hour', u.recorded_at, 'UTC') AS hour,
+            count(*) AS calls, sum(u.prompt_tokens::bigint + u.completion_tokens) AS tokens,
+            coalesce(sum(u.cost), 0) AS cost
+        FROM token_mgmt.ledger_unrolled u GROUP BY 1, 2, 3, 4
+    ), line AS (
+        -- What the ledger says, and against it what the reports say.
+        SELECT 'usage' AS rollup, e.tenant, e.user_id, NULL AS session_id, e.hour, e.calls,
+            e.tokens, e.cost, 0 AS rolled_calls, 0 AS rolled_tokens, 0 AS rolled_cost FROM entry e
+        UNION ALL
+        SELECT 'session', e.tenant, e.user_id, e.session_id, e.hour, e.calls, e.tokens, e.cost,
+            0, 0, 0 FROM entry e
+        UNION ALL
+        SELECT 'usage', u.tenant, u.user_id, NULL, u.hour, 0, 0, 0, u.calls, u.tokens, u.cost
+        FROM unrolled u
+        UNION ALL
+        SELECT 'session', u.tenant, u.user_id, u.session_id, u.hour, 0, 0, 0, u.calls, u.tokens,
+            u.cost FROM unrolled u
+        UNION ALL
+        SELECT 'usage', r.tenant, r.user_id, NULL, r.hour, 0, 0, 0, r.calls,
+            r.prompt_tokens + r.completion_tokens, r.cost FROM token_mgmt.usage_rollup r
+        UNION ALL
+        SELECT 'session', r.tenant, r.user_id, r.session_id, r.hour, 0, 0, 0, r.calls,
+            r.prompt_tokens + r.completion_tokens, r.cost FROM token_mgmt.session_rollup r
+    )
+    SELECT s.rollup || ' rollup differs from the ledger', s.tenant,
+        format('%s of user "%s"%s in the hour from %s', d.measure, s.user_id,
+            ' in session "' || s.session_id || '"', s.hour), d.expected, d.actual
+    FROM (
+        SELECT l.rollup, l.tenant, l.user_id, l.session_id, l.hour, sum(l.calls) AS calls,
+            sum(l.tokens) AS tokens, sum(l.cost) AS cost, sum(l.rolled_calls) AS rolled_calls,
+            sum(l.rolled_tokens) AS rolled_tokens, sum(l.rolled_cost) AS rolled_cost
+        FROM line l GROUP BY 1, 2, 3, 4, 5
+        HAVING (sum(l.calls), sum(l.tokens), sum(l.cost))
+            <> (sum(l.rolled_calls), sum(l.rolled_tokens), sum(l.rolled_cost))
+    ) s
+    CROSS JOIN LATERAL (VALUES ('calls', s.calls, s.rolled_calls),
+        ('tokens', s.tokens, s.rolled_tokens), ('cost', s.cost, s.rolled_cost)
+    ) d (measure, expected, actual)
+    WHERE d.expected <> d.actual
+        AND (s.calls > 0 OR token_mgmt._ledger_month(s.hour) IS NOT NULL)
+$$;
+COMMENT ON FUNCTION token_mgmt._audit_rollups() IS
+    'A row for each hour whose rollups with what is not rolled up are not what the ledger says; '
+    'months whose ledger was dropped are left out';
+REVOKE ALL ON FUNCTION token_mgmt._audit_rollups() FROM PUBLIC;
+
 CREATE FUNCTION token_mgmt.audit() RETURNS SETOF token_mgmt.audit_finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
     -- One statement, so one snapshot: a call in between changes nothing.
     WITH charged AS (
-        SELECT l.tenant, a.quota_id, a.scope_value, a.starts_at, a.slot, sum(a.amount) AS amount
-        FROM token_mgmt.usage_ledger l CROSS JOIN LATERAL unnest(l.allocations) a
+        SELECT c.tenant, c.quota_id, c.scope_value, c.starts_at, c.slot, sum(c.amount) AS amount
+        FROM (
+            SELECT l.tenant, a.quota_id, a.scope_value, a.starts_at, a.slot, a.amount
+            FROM token_mgmt.usage_ledger l CROSS JOIN LATERAL unnest(l.allocations) a
+            UNION ALL
+            SELECT o.tenant, o.quota_id, o.scope_value, o.starts_at, o.slot, o.amount
+            FROM token_mgmt.ledger_carried o
+        ) c
         GROUP BY 1, 2, 3, 4, 5
     ), held AS (
         SELECT r.tenant, a.quota_id, a.scope_value, a.starts_at, a.slot, sum(a.amount) AS amount
@@ -55,6 +117,7 @@ AS $$
     LEFT JOIN entries e USING (tenant, reservation_id)
     WHERE (r.entry).entry_id IS NOT NULL
         AND (e.tokens IS DISTINCT FROM (r.entry).total_tokens OR e.entries IS DISTINCT FROM 1)
+        AND (e.entries > 0 OR token_mgmt._ledger_month((r.entry).recorded_at) IS NOT NULL)
     UNION ALL
     SELECT 'ledger charges a reservation that is not settled', r.tenant,
         format('reservation %s', r.reservation_id), 0, e.tokens
@@ -79,7 +142,10 @@ AS $$
     HAVING count(*) <> max(p.slots) FILTER (WHERE p.slot = 0)
         OR count(*) > 1 AND min(p.allowance - p.used - p.held + p.credited) < 0
             AND max(p.allowance - p.used - p.held + p.credited) > 0
+    UNION ALL
+    SELECT f.* FROM token_mgmt._audit_rollups() f
 $$;
 COMMENT ON FUNCTION token_mgmt.audit() IS
-    'Recomputes every balance from reservations and ledger; a row for each that differs, so none';
+    'Recomputes every balance from reservations and ledger, and the rollups; a row for each that '
+    'differs, so none';
 REVOKE ALL ON FUNCTION token_mgmt.audit() FROM PUBLIC;

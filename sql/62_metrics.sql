@@ -1,43 +1,43 @@
 CREATE FUNCTION token_mgmt._metrics(
     in_tenant text, of_session text, of_user text, since timestamptz, messages bigint
 ) RETURNS jsonb
-    LANGUAGE sql STABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH entry AS MATERIALIZED (
-        SELECT l.prompt_tokens, l.completion_tokens, l.cached_tokens, l.cache_write_tokens,
-            l.reasoning_tokens, l.cost, l.breakdown, l.session_id,
-            coalesce(l.provider || '/' || l.model, '(none)') AS model
-        FROM token_mgmt.usage_ledger l
-        WHERE l.tenant = in_tenant AND (of_session IS NULL OR l.session_id = of_session)
-            AND (of_user IS NULL OR l.user_id = of_user)
-            AND (since IS NULL OR l.recorded_at >= since)
+DECLARE
+    span token_mgmt._usage_span := token_mgmt._usage_span(since, NULL);
+    result jsonb;
+BEGIN
+    WITH line AS MATERIALIZED (
+        SELECT l.* FROM token_mgmt._usage_lines(in_tenant, of_session, of_user, span.since,
+            span.first_hour, span.last_hour, span.until, of_session IS NOT NULL) l
     ), total AS (
-        SELECT count(*) AS calls, coalesce(sum(e.prompt_tokens), 0) AS prompt,
-            coalesce(sum(e.completion_tokens), 0) AS completion,
-            coalesce(sum(e.cached_tokens), 0) AS cached,
-            coalesce(sum(e.cache_write_tokens), 0) AS written,
-            coalesce(sum(e.reasoning_tokens), 0) AS reasoning, coalesce(sum(e.cost), 0) AS cost,
-            count(*) FILTER (WHERE e.cost IS NULL) AS unpriced
-        FROM entry e
+        SELECT coalesce(sum(l.calls), 0) AS calls, coalesce(sum(l.unpriced_calls), 0) AS unpriced,
+            coalesce(sum(l.prompt_tokens), 0) AS prompt,
+            coalesce(sum(l.completion_tokens), 0) AS completion,
+            coalesce(sum(l.cached_tokens), 0) AS cached,
+            coalesce(sum(l.cache_write_tokens), 0) AS written,
+            coalesce(sum(l.reasoning_tokens), 0) AS reasoning, coalesce(sum(l.cost), 0) AS cost
+        FROM line l
     ), conversation AS (
-        SELECT e.session_id FROM entry e WHERE e.session_id IS NOT NULL
+        SELECT l.session_id FROM token_mgmt._usage_lines(in_tenant, of_session, of_user, span.since,
+            span.first_hour, span.last_hour, span.until, true) l
+        WHERE l.session_id IS NOT NULL
         UNION
         SELECT s.session_id FROM token_mgmt.session s
         WHERE s.tenant = in_tenant AND (of_session IS NULL OR s.session_id = of_session)
             AND (of_user IS NULL OR s.user_id = of_user)
-            AND (since IS NULL OR s.last_message_at >= since)
+            AND (_metrics.since IS NULL OR s.last_message_at >= _metrics.since)
     ), section AS (
-        SELECT b.key, sum(b.value::text::numeric) AS tokens
-        FROM entry e CROSS JOIN LATERAL jsonb_each(CASE jsonb_typeof(e.breakdown)
-            WHEN 'object' THEN e.breakdown ELSE '{}' END) b
+        SELECT b.key, sum(b.value::numeric) AS tokens
+        FROM line l CROSS JOIN LATERAL jsonb_each(CASE jsonb_typeof(l.sections)
+            WHEN 'object' THEN l.sections ELSE '{}' END) b
         WHERE jsonb_typeof(b.value) = 'number'
         GROUP BY b.key
     ), model AS (
-        SELECT e.model, count(*) AS calls,
-            sum(e.prompt_tokens::bigint + e.completion_tokens) AS tokens,
-            coalesce(sum(e.cost), 0) AS cost
-        FROM entry e GROUP BY e.model
+        SELECT coalesce(l.provider || '/' || l.model, '(none)') AS model, sum(l.calls) AS calls,
+            sum(l.prompt_tokens + l.completion_tokens) AS tokens, sum(l.cost) AS cost
+        FROM line l GROUP BY 1
     )
     SELECT jsonb_build_object(
         'totalTokens', t.prompt + t.completion,
@@ -53,10 +53,12 @@ AS $$
             'sections', (SELECT coalesce(jsonb_object_agg(s.key, s.tokens), '{}') FROM section s),
             'models', (SELECT coalesce(jsonb_object_agg(m.model, jsonb_build_object(
                 'calls', m.calls, 'tokens', m.tokens, 'cost', m.cost)), '{}') FROM model m)))
-    FROM total t
+    INTO result FROM total t;
+    RETURN result;
+END
 $$;
 COMMENT ON FUNCTION token_mgmt._metrics(text, text, text, timestamptz, bigint) IS
-    'The metrics of a session or a user from the usage ledger and the sessions, with this number '
+    'The metrics of a session or a user from the rollups and the sessions, with this number '
     'of messages. Not STRICT: NULL is any session, any user, since ever';
 REVOKE ALL ON FUNCTION token_mgmt._metrics(text, text, text, timestamptz, bigint) FROM PUBLIC;
 

@@ -107,7 +107,8 @@ BEGIN
     IF NOT EXISTS (SELECT FROM token_mgmt.reservation) THEN
         RETURN 0;
     END IF;
-    FOREACH at IN ARRAY ARRAY[clock_timestamp(), clock_timestamp() + interval '27 days'] LOOP
+    FOR at IN SELECT (clock_timestamp() AT TIME ZONE 'UTC' + n * interval '1 month')
+        AT TIME ZONE 'UTC' FROM generate_series(0, 3) n LOOP
         IF to_regclass('token_mgmt.usage_ledger_' || to_char(at AT TIME ZONE 'UTC', 'YYYY_MM'))
             IS NULL AND token_mgmt._open_ledger_month(at)
         THEN
@@ -121,7 +122,7 @@ EXCEPTION WHEN lock_not_available THEN
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._open_ledger_months() IS
-    'Opens the ledger partitions of now and of 27 days from now, if nobody is reading the ledger';
+    'Opens the ledger partitions of this month and the next three, if nobody is reading the ledger';
 REVOKE ALL ON FUNCTION token_mgmt._open_ledger_months() FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt._remove_periods(max_rows integer) RETURNS integer
@@ -217,7 +218,7 @@ BEGIN
     END IF;
     -- Periods are opened before any row is locked, as reservations do.
     FOREACH job IN ARRAY ARRAY['open periods', 'close periods', 'expire holds', 'remove periods',
-        'remove reservations', 'open ledger months']
+        'remove reservations', 'open ledger months', 'roll up ledger', 'drop ledger months']
     LOOP
         result.job := job;
         result.error := NULL;
@@ -229,7 +230,9 @@ BEGIN
                 WHEN 'expire holds' THEN token_mgmt._expire_holds(max_rows)
                 WHEN 'remove periods' THEN token_mgmt._remove_periods(max_rows)
                 WHEN 'remove reservations' THEN token_mgmt._remove_reservations(max_rows)
-                ELSE token_mgmt._open_ledger_months()
+                WHEN 'open ledger months' THEN token_mgmt._open_ledger_months()
+                WHEN 'roll up ledger' THEN token_mgmt._roll_up(max_rows)
+                ELSE token_mgmt._drop_ledger_months(max_rows)
             END;
         EXCEPTION WHEN OTHERS THEN
             result.rows_done := 0;
@@ -241,8 +244,8 @@ END
 $$;
 COMMENT ON FUNCTION token_mgmt.run_maintenance(integer) IS
     'Does what the background worker does, up to max_rows of each job: opens and closes periods, '
-    'expires holds, removes what is past its time, opens ledger months ahead. Call it again while '
-    'a job reports max_rows';
+    'expires holds, removes what is past its time, opens ledger months ahead, rolls the ledger up. '
+    'Call it again while a job reports max_rows';
 REVOKE ALL ON FUNCTION token_mgmt.run_maintenance(integer) FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt._worker_pass() RETURNS boolean

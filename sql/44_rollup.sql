@@ -1,0 +1,255 @@
+-- No key and no index: it is written by every settlement, and read as a whole.
+CREATE TABLE token_mgmt.ledger_unrolled (
+    recorded_at timestamptz NOT NULL,
+    tenant text NOT NULL,
+    user_id text NOT NULL,
+    team text,
+    api_key text,
+    session_id text,
+    agent text,
+    endpoint text,
+    provider text,
+    model text,
+    prompt_tokens integer NOT NULL,
+    completion_tokens integer NOT NULL,
+    cached_tokens integer NOT NULL,
+    cache_write_tokens integer NOT NULL,
+    reasoning_tokens integer NOT NULL,
+    cost numeric,
+    breakdown jsonb
+);
+SELECT pg_catalog.pg_extension_config_dump('token_mgmt.ledger_unrolled', '');
+COMMENT ON TABLE token_mgmt.ledger_unrolled IS
+    'Ledger entries that are not in the rollups yet. It has all that a report asks for, so that '
+    'rolling up reads nothing else, and what it has written does not depend on the order in which '
+    'tables are restored';
+REVOKE ALL ON token_mgmt.ledger_unrolled FROM PUBLIC;
+
+-- No unique key: roll-ups need not wait for one another, and a restore meets no conflict with what
+-- was rolled up while it ran. Several rows of one grain are as good as one.
+CREATE TABLE token_mgmt.usage_rollup (
+    hour timestamptz NOT NULL,
+    tenant text NOT NULL,
+    user_id text NOT NULL,
+    team text,
+    api_key text,
+    agent text,
+    endpoint text,
+    provider text,
+    model text,
+    calls bigint NOT NULL,
+    unpriced_calls bigint NOT NULL,
+    prompt_tokens bigint NOT NULL,
+    completion_tokens bigint NOT NULL,
+    cached_tokens bigint NOT NULL,
+    cache_write_tokens bigint NOT NULL,
+    reasoning_tokens bigint NOT NULL,
+    cost numeric NOT NULL,
+    sections jsonb,
+    grain bigint NOT NULL
+) WITH (fillfactor = 70); -- room for HOT updates: rows of this hour are written at every pass
+SELECT pg_catalog.pg_extension_config_dump('token_mgmt.usage_rollup', '');
+COMMENT ON TABLE token_mgmt.usage_rollup IS
+    'The usage ledger summed by hour (UTC) and by who called what; with ledger_unrolled it is '
+    'always the whole ledger';
+COMMENT ON COLUMN token_mgmt.usage_rollup.cost IS 'USD of the calls that have a price';
+COMMENT ON COLUMN token_mgmt.usage_rollup.sections IS 'Prompt tokens by section';
+COMMENT ON COLUMN token_mgmt.usage_rollup.grain IS 'Hash of user to model, to find the row again';
+REVOKE ALL ON token_mgmt.usage_rollup FROM PUBLIC;
+-- Serves the roll-up, and reports of a tenant's span.
+CREATE INDEX usage_rollup_grain_idx ON token_mgmt.usage_rollup (tenant, hour, grain);
+-- Serves user_metrics.
+CREATE INDEX usage_rollup_user_idx ON token_mgmt.usage_rollup (tenant, user_id, hour);
+-- Serves the search for anomalies, in all tenants.
+CREATE INDEX usage_rollup_hour_idx ON token_mgmt.usage_rollup (hour);
+
+CREATE TABLE token_mgmt.session_rollup (
+    hour timestamptz NOT NULL,
+    tenant text NOT NULL,
+    user_id text NOT NULL,
+    team text,
+    api_key text,
+    session_id text,
+    agent text,
+    endpoint text,
+    provider text,
+    model text,
+    calls bigint NOT NULL,
+    unpriced_calls bigint NOT NULL,
+    prompt_tokens bigint NOT NULL,
+    completion_tokens bigint NOT NULL,
+    cached_tokens bigint NOT NULL,
+    cache_write_tokens bigint NOT NULL,
+    reasoning_tokens bigint NOT NULL,
+    cost numeric NOT NULL,
+    sections jsonb,
+    grain bigint NOT NULL
+) WITH (fillfactor = 70);
+SELECT pg_catalog.pg_extension_config_dump('token_mgmt.session_rollup', '');
+COMMENT ON TABLE token_mgmt.session_rollup IS
+    'As usage_rollup, by session too (NULL: none): most of its rows are of one hour of one session';
+COMMENT ON COLUMN token_mgmt.session_rollup.grain IS 'Hash of user to model, to find the row again';
+REVOKE ALL ON token_mgmt.session_rollup FROM PUBLIC;
+-- Serves the roll-up, and reports by session of a tenant's span.
+CREATE INDEX session_rollup_grain_idx ON token_mgmt.session_rollup (tenant, hour, grain);
+-- Serves session_metrics.
+CREATE INDEX session_rollup_session_idx ON token_mgmt.session_rollup (tenant, session_id);
+-- Serves the number of a user's sessions.
+CREATE INDEX session_rollup_user_idx ON token_mgmt.session_rollup (tenant, user_id, hour);
+
+CREATE FUNCTION token_mgmt._add_sections(total jsonb, breakdown jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    -- A caller's breakdown may be anything.
+    IF breakdown IS NULL OR jsonb_typeof(breakdown) <> 'object' THEN
+        RETURN total;
+    END IF;
+    RETURN (
+        SELECT coalesce(jsonb_object_agg(s.key, s.tokens), total)
+        FROM (
+            SELECT e.key, sum(e.value::numeric) AS tokens
+            FROM (SELECT * FROM jsonb_each(total) UNION ALL SELECT * FROM jsonb_each(breakdown)) e
+            WHERE jsonb_typeof(e.value) = 'number'
+            GROUP BY e.key
+        ) s);
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._add_sections(jsonb, jsonb) IS
+    'Adds the numbers of a breakdown to the total, section by section. Not STRICT: NULL is nothing';
+REVOKE ALL ON FUNCTION token_mgmt._add_sections(jsonb, jsonb) FROM PUBLIC;
+
+CREATE AGGREGATE token_mgmt._sum_sections(jsonb) (
+    SFUNC = token_mgmt._add_sections, STYPE = jsonb, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE token_mgmt._sum_sections(jsonb) IS 'Breakdowns added up, section by section';
+REVOKE ALL ON FUNCTION token_mgmt._sum_sections(jsonb) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._add_to_usage(lines token_mgmt.session_rollup[]) RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH line AS MATERIALIZED (
+        SELECT row_number() OVER () AS number, g.*, hashtextextended((g.user_id, g.team,
+            g.api_key, g.agent, g.endpoint, g.provider, g.model)::text, 0) AS grain
+        FROM (
+            SELECT l.hour, l.tenant, l.user_id, l.team, l.api_key, l.agent, l.endpoint,
+                l.provider, l.model, sum(l.calls)::bigint AS calls,
+                sum(l.unpriced_calls)::bigint AS unpriced_calls,
+                sum(l.prompt_tokens)::bigint AS prompt_tokens,
+                sum(l.completion_tokens)::bigint AS completion_tokens,
+                sum(l.cached_tokens)::bigint AS cached_tokens,
+                sum(l.cache_write_tokens)::bigint AS cache_write_tokens,
+                sum(l.reasoning_tokens)::bigint AS reasoning_tokens, sum(l.cost) AS cost,
+                token_mgmt._sum_sections(l.sections) AS sections
+            FROM unnest(lines) l
+            GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+        ) g
+    ), added AS (
+        UPDATE token_mgmt.usage_rollup r SET calls = r.calls + l.calls,
+            unpriced_calls = r.unpriced_calls + l.unpriced_calls,
+            prompt_tokens = r.prompt_tokens + l.prompt_tokens,
+            completion_tokens = r.completion_tokens + l.completion_tokens,
+            cached_tokens = r.cached_tokens + l.cached_tokens,
+            cache_write_tokens = r.cache_write_tokens + l.cache_write_tokens,
+            reasoning_tokens = r.reasoning_tokens + l.reasoning_tokens, cost = r.cost + l.cost,
+            sections = token_mgmt._add_sections(r.sections, l.sections)
+        FROM line l CROSS JOIN LATERAL (
+            SELECT o.ctid AS place FROM token_mgmt.usage_rollup o
+            WHERE o.tenant = l.tenant AND o.hour = l.hour AND o.grain = l.grain
+                AND (o.user_id, o.team, o.api_key, o.agent, o.endpoint, o.provider, o.model)
+                    IS NOT DISTINCT FROM
+                    (l.user_id, l.team, l.api_key, l.agent, l.endpoint, l.provider, l.model)
+            LIMIT 1 FOR UPDATE SKIP LOCKED
+        ) o
+        WHERE r.ctid = o.place
+        RETURNING l.number
+    )
+    -- A row that another roll-up is writing, or has just written, is left to it.
+    INSERT INTO token_mgmt.usage_rollup (hour, tenant, user_id, team, api_key, agent, endpoint,
+        provider, model, calls, unpriced_calls, prompt_tokens, completion_tokens, cached_tokens,
+        cache_write_tokens, reasoning_tokens, cost, sections, grain)
+    SELECT l.hour, l.tenant, l.user_id, l.team, l.api_key, l.agent, l.endpoint, l.provider,
+        l.model, l.calls, l.unpriced_calls, l.prompt_tokens, l.completion_tokens,
+        l.cached_tokens, l.cache_write_tokens, l.reasoning_tokens, l.cost, l.sections, l.grain
+    FROM line l WHERE l.number NOT IN (SELECT a.number FROM added a)
+$$;
+COMMENT ON FUNCTION token_mgmt._add_to_usage(token_mgmt.session_rollup[]) IS
+    'Adds these lines to usage_rollup; waits for nobody';
+REVOKE ALL ON FUNCTION token_mgmt._add_to_usage(token_mgmt.session_rollup[]) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._add_to_sessions(lines token_mgmt.session_rollup[]) RETURNS void
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH line AS MATERIALIZED (
+        SELECT row_number() OVER () AS number, l.* FROM unnest(lines) l
+    ), added AS (
+        UPDATE token_mgmt.session_rollup r SET calls = r.calls + l.calls,
+            unpriced_calls = r.unpriced_calls + l.unpriced_calls,
+            prompt_tokens = r.prompt_tokens + l.prompt_tokens,
+            completion_tokens = r.completion_tokens + l.completion_tokens,
+            cached_tokens = r.cached_tokens + l.cached_tokens,
+            cache_write_tokens = r.cache_write_tokens + l.cache_write_tokens,
+            reasoning_tokens = r.reasoning_tokens + l.reasoning_tokens, cost = r.cost + l.cost,
+            sections = token_mgmt._add_sections(r.sections, l.sections)
+        FROM line l CROSS JOIN LATERAL (
+            SELECT o.ctid AS place FROM token_mgmt.session_rollup o
+            WHERE o.tenant = l.tenant AND o.hour = l.hour AND o.grain = l.grain
+                AND (o.user_id, o.team, o.api_key, o.session_id, o.agent, o.endpoint, o.provider,
+                    o.model) IS NOT DISTINCT FROM (l.user_id, l.team, l.api_key, l.session_id,
+                    l.agent, l.endpoint, l.provider, l.model)
+            LIMIT 1 FOR UPDATE SKIP LOCKED
+        ) o
+        WHERE r.ctid = o.place
+        RETURNING l.number
+    )
+    INSERT INTO token_mgmt.session_rollup
+    SELECT l.hour, l.tenant, l.user_id, l.team, l.api_key, l.session_id, l.agent, l.endpoint,
+        l.provider, l.model, l.calls, l.unpriced_calls, l.prompt_tokens, l.completion_tokens,
+        l.cached_tokens, l.cache_write_tokens, l.reasoning_tokens, l.cost, l.sections, l.grain
+    FROM line l WHERE l.number NOT IN (SELECT a.number FROM added a)
+$$;
+COMMENT ON FUNCTION token_mgmt._add_to_sessions(token_mgmt.session_rollup[]) IS
+    'Adds these lines to session_rollup; waits for nobody';
+REVOKE ALL ON FUNCTION token_mgmt._add_to_sessions(token_mgmt.session_rollup[]) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._roll_up(max_rows integer) RETURNS integer
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    lines token_mgmt.session_rollup[];
+    rolled integer;
+BEGIN
+    -- What is gone from here is in the rollups when this commits: no snapshot sees one without the
+    -- other. Settlements only insert, so nobody waits.
+    WITH taken AS (
+        DELETE FROM token_mgmt.ledger_unrolled u WHERE u.ctid = ANY (ARRAY(
+            SELECT c.ctid FROM token_mgmt.ledger_unrolled c LIMIT max_rows FOR UPDATE SKIP LOCKED))
+        RETURNING u.*
+    ), line AS (
+        SELECT date_trunc('hour', t.recorded_at, 'UTC') AS hour, t.tenant, t.user_id, t.team,
+            t.api_key, t.session_id, t.agent, t.endpoint, t.provider, t.model, count(*) AS calls,
+            count(*) FILTER (WHERE t.cost IS NULL) AS unpriced_calls,
+            sum(t.prompt_tokens) AS prompt_tokens, sum(t.completion_tokens) AS completion_tokens,
+            sum(t.cached_tokens) AS cached_tokens, sum(t.cache_write_tokens) AS cache_write_tokens,
+            sum(t.reasoning_tokens) AS reasoning_tokens, coalesce(sum(t.cost), 0) AS cost,
+            token_mgmt._sum_sections(t.breakdown) AS sections,
+            hashtextextended((t.user_id, t.team, t.api_key, t.session_id, t.agent, t.endpoint,
+                t.provider, t.model)::text, 0) AS grain
+        FROM taken t
+        GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+    )
+    SELECT array_agg(l::token_mgmt.session_rollup), coalesce(sum(l.calls), 0)
+    INTO lines, rolled
+    FROM line l;
+    PERFORM token_mgmt._add_to_usage(lines), token_mgmt._add_to_sessions(lines)
+    WHERE rolled > 0;
+    RETURN rolled;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._roll_up(integer) IS
+    'Moves up to max_rows ledger entries into the rollups; skips what another roll-up has taken';
+REVOKE ALL ON FUNCTION token_mgmt._roll_up(integer) FROM PUBLIC;
