@@ -34,6 +34,9 @@ TABLES = {
                    "WHERE user_id <> 'overdue'",
     "usage_ledger": "SELECT to_jsonb(t) || jsonb_build_object('partition', tableoid::regclass) "
                     "FROM token_mgmt.usage_ledger t",
+    # What is not rolled up yet may be, by the worker, and the sum is the same.
+    "usage_daily": "SELECT to_jsonb(t) FROM token_mgmt.usage_daily t",
+    "ledger_carried": "SELECT to_jsonb(t) FROM token_mgmt.ledger_carried t",
 }
 
 
@@ -84,6 +87,7 @@ def live_through_two_months(cluster, source):
         SELECT FROM {source.schema}.save_summary('chat', 1, 'They greeted each other.');""")
     source.reserve("alice", 100, more=", model => 'house/tuned-1', team => 'search'")
     source.settle("alice", 90)
+    source.database.psql("SELECT token_mgmt._roll_up(1000)")
     source.reserve("gpt", 50, more=", model => 'gpt-4o', metadata => '{\"order\": 17}'")
     source.settle("gpt", 60)
     cluster.set_instant("2026-11-20 12:00")

@@ -6,7 +6,9 @@ from books import findings, row, sqlstate, value
 
 TABLES = ["quota", "quota_period", "reservation", "usage_ledger", "usage_ledger_default",
           "priority_share", "worker_heartbeat", "quota_status", "open_reservations",
-          "worker_status", "role_access", "api_key", "api_keys", "_my_access"]
+          "worker_status", "role_access", "api_key", "api_keys", "_my_access", "ledger_unrolled",
+          "ledger_carried", "usage_rollup", "session_rollup", "installation", "usage_hourly",
+          "usage_daily"]
 MESSAGES = '[{"role": "user", "content": "Hi"}]'
 
 
@@ -42,6 +44,7 @@ def test_role_without_grants_counts_and_fits_and_no_more(db, role):
             "SELECT token_mgmt.set_priority_share('high', 1)",
             "SELECT token_mgmt.register_model('m', 'o200k_base', 1000)",
             "SELECT token_mgmt.run_maintenance()", "SELECT token_mgmt.audit()",
+            "SELECT usage_report()", "SELECT token_mgmt.usage_anomalies()",
             "SELECT token_mgmt._worker_pass()",
             "SELECT token_mgmt.grant_access(session_user, 'admin')",
             "SELECT token_mgmt.revoke_access(session_user)", "SELECT issue_api_key('alice')",

@@ -36,6 +36,10 @@ BEGIN
     LOOP
         EXECUTE format('DROP TABLE %s', month);
     END LOOP;
+    DELETE FROM token_mgmt.ledger_unrolled;
+    DELETE FROM token_mgmt.usage_rollup;
+    DELETE FROM token_mgmt.session_rollup;
+    DELETE FROM token_mgmt.ledger_carried;
     DELETE FROM token_mgmt.reservation;
     DELETE FROM token_mgmt.quota_period;
     DELETE FROM token_mgmt.quota;
