@@ -8,61 +8,56 @@ CREATE TYPE token_mgmt.audit_finding AS (
 COMMENT ON TYPE token_mgmt.audit_finding IS
     'A balance or record that disagrees with what reservations and ledger say it must be';
 
-CREATE FUNCTION token_mgmt._audit_rollups() RETURNS SETOF token_mgmt.audit_finding
+CREATE FUNCTION token_mgmt._audit_rollup(by_session boolean) RETURNS SETOF token_mgmt.audit_finding
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH entry AS (
-        SELECT l.tenant, l.user_id, l.session_id, date_trunc('hour', l.recorded_at, 'UTC') AS hour,
-            count(*) AS calls, sum(l.prompt_tokens::bigint + l.completion_tokens) AS tokens,
-            coalesce(sum(l.cost), 0) AS cost
-        FROM token_mgmt.usage_ledger l GROUP BY 1, 2, 3, 4
-    ), unrolled AS (
-        SELECT u.tenant, u.user_id, u.session_id, date_trunc('hour', u.recorded_at, 'UTC') AS hour,
-            count(*) AS calls, sum(u.prompt_tokens::bigint + u.completion_tokens) AS tokens,
-            coalesce(sum(u.cost), 0) AS cost
-        FROM token_mgmt.ledger_unrolled u GROUP BY 1, 2, 3, 4
-    ), line AS (
-        -- What the ledger says, and against it what the reports say.
-        SELECT 'usage' AS rollup, e.tenant, e.user_id, NULL AS session_id, e.hour, e.calls,
-            e.tokens, e.cost, 0 AS rolled_calls, 0 AS rolled_tokens, 0 AS rolled_cost FROM entry e
-        UNION ALL
-        SELECT 'session', e.tenant, e.user_id, e.session_id, e.hour, e.calls, e.tokens, e.cost,
-            0, 0, 0 FROM entry e
-        UNION ALL
-        SELECT 'usage', u.tenant, u.user_id, NULL, u.hour, 0, 0, 0, u.calls, u.tokens, u.cost
-        FROM unrolled u
-        UNION ALL
-        SELECT 'session', u.tenant, u.user_id, u.session_id, u.hour, 0, 0, 0, u.calls, u.tokens,
-            u.cost FROM unrolled u
-        UNION ALL
-        SELECT 'usage', r.tenant, r.user_id, NULL, r.hour, 0, 0, 0, r.calls,
-            r.prompt_tokens + r.completion_tokens, r.cost FROM token_mgmt.usage_rollup r
-        UNION ALL
-        SELECT 'session', r.tenant, r.user_id, r.session_id, r.hour, 0, 0, 0, r.calls,
-            r.prompt_tokens + r.completion_tokens, r.cost FROM token_mgmt.session_rollup r
+    WITH difference AS (
+        SELECT l.tenant, l.user_id, l.session_id, l.hour,
+            coalesce(sum(l.calls) FILTER (WHERE l.is_entry), 0) AS calls,
+            coalesce(sum(l.calls) FILTER (WHERE NOT l.is_entry), 0) AS rolled_calls,
+            coalesce(sum(l.tokens) FILTER (WHERE l.is_entry), 0) AS tokens,
+            coalesce(sum(l.tokens) FILTER (WHERE NOT l.is_entry), 0) AS rolled_tokens,
+            coalesce(sum(l.cost) FILTER (WHERE l.is_entry), 0) AS cost,
+            coalesce(sum(l.cost) FILTER (WHERE NOT l.is_entry), 0) AS rolled_cost
+        FROM (
+            SELECT true AS is_entry, e.tenant, e.user_id,
+                CASE WHEN by_session THEN e.session_id END AS session_id,
+                date_trunc('hour', e.recorded_at, 'UTC') AS hour, 1::bigint AS calls,
+                e.prompt_tokens::bigint + e.completion_tokens AS tokens, e.cost
+            FROM token_mgmt.usage_ledger e
+            UNION ALL
+            SELECT false, u.tenant, u.user_id, CASE WHEN by_session THEN u.session_id END,
+                date_trunc('hour', u.recorded_at, 'UTC'), 1,
+                u.prompt_tokens::bigint + u.completion_tokens, u.cost
+            FROM token_mgmt.ledger_unrolled u
+            UNION ALL
+            SELECT false, r.tenant, r.user_id, NULL, r.hour, r.calls,
+                r.prompt_tokens + r.completion_tokens, r.cost
+            FROM token_mgmt.usage_rollup r WHERE NOT by_session
+            UNION ALL
+            SELECT false, r.tenant, r.user_id, r.session_id, r.hour, r.calls,
+                r.prompt_tokens + r.completion_tokens, r.cost
+            FROM token_mgmt.session_rollup r WHERE by_session
+        ) l
+        GROUP BY 1, 2, 3, 4
     )
-    SELECT s.rollup || ' rollup differs from the ledger', s.tenant,
-        format('%s of user "%s"%s in the hour from %s', d.measure, s.user_id,
-            ' in session "' || s.session_id || '"', s.hour), d.expected, d.actual
-    FROM (
-        SELECT l.rollup, l.tenant, l.user_id, l.session_id, l.hour, sum(l.calls) AS calls,
-            sum(l.tokens) AS tokens, sum(l.cost) AS cost, sum(l.rolled_calls) AS rolled_calls,
-            sum(l.rolled_tokens) AS rolled_tokens, sum(l.rolled_cost) AS rolled_cost
-        FROM line l GROUP BY 1, 2, 3, 4, 5
-        HAVING (sum(l.calls), sum(l.tokens), sum(l.cost))
-            <> (sum(l.rolled_calls), sum(l.rolled_tokens), sum(l.rolled_cost))
-    ) s
-    CROSS JOIN LATERAL (VALUES ('calls', s.calls, s.rolled_calls),
-        ('tokens', s.tokens, s.rolled_tokens), ('cost', s.cost, s.rolled_cost)
-    ) d (measure, expected, actual)
-    WHERE d.expected <> d.actual
-        AND (s.calls > 0 OR token_mgmt._ledger_month(s.hour) IS NOT NULL)
+    SELECT CASE WHEN by_session THEN 'session' ELSE 'usage' END
+            || ' rollup differs from the ledger', d.tenant,
+        format('%s of user "%s"%s in the hour from %s', m.measure, d.user_id,
+            ' in session "' || d.session_id || '"', d.hour), m.expected, m.actual
+    FROM difference d
+    CROSS JOIN LATERAL (VALUES ('calls', d.calls, d.rolled_calls),
+        ('tokens', d.tokens, d.rolled_tokens), ('cost', d.cost, d.rolled_cost)
+    ) m (measure, expected, actual)
+    WHERE (d.calls, d.tokens, d.cost) <> (d.rolled_calls, d.rolled_tokens, d.rolled_cost)
+        AND m.expected <> m.actual
+        AND (d.calls > 0 OR token_mgmt._ledger_month(d.hour) IS NOT NULL)
 $$;
-COMMENT ON FUNCTION token_mgmt._audit_rollups() IS
-    'A row for each hour whose rollups with what is not rolled up are not what the ledger says; '
-    'months whose ledger was dropped are left out';
-REVOKE ALL ON FUNCTION token_mgmt._audit_rollups() FROM PUBLIC;
+COMMENT ON FUNCTION token_mgmt._audit_rollup(boolean) IS
+    'A row for each hour in which session_rollup (by_session) or usage_rollup, with what is not '
+    'rolled up, is not what the ledger says; months whose ledger was dropped are left out';
+REVOKE ALL ON FUNCTION token_mgmt._audit_rollup(boolean) FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt.audit() RETURNS SETOF token_mgmt.audit_finding
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -143,7 +138,9 @@ AS $$
         OR count(*) > 1 AND min(p.allowance - p.used - p.held + p.credited) < 0
             AND max(p.allowance - p.used - p.held + p.credited) > 0
     UNION ALL
-    SELECT f.* FROM token_mgmt._audit_rollups() f
+    SELECT f.* FROM token_mgmt._audit_rollup(by_session => false) f
+    UNION ALL
+    SELECT f.* FROM token_mgmt._audit_rollup(by_session => true) f
 $$;
 COMMENT ON FUNCTION token_mgmt.audit() IS
     'Recomputes every balance from reservations and ledger, and the rollups; a row for each that '
