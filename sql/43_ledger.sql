@@ -155,13 +155,6 @@ AS $$
 DECLARE
     month regclass := token_mgmt._ledger_month(first_day AT TIME ZONE 'UTC');
 BEGIN
-    -- A look before the long way: who reads the ledger now would keep the month from being dropped.
-    BEGIN
-        LOCK TABLE token_mgmt.usage_ledger IN ACCESS EXCLUSIVE MODE;
-        RAISE EXCEPTION USING ERRCODE = 'raise_exception';
-    EXCEPTION WHEN raise_exception THEN
-        -- The lock is given back.
-    END;
     -- Whoever wrote into this month is done, and nobody begins before the sums are carried.
     EXECUTE format('LOCK TABLE %s IN SHARE MODE', month);
     INSERT INTO token_mgmt.ledger_carried
@@ -204,15 +197,21 @@ BEGIN
     FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
     WHERE i.inhparent = 'token_mgmt.usage_ledger'::regclass
         AND c.relname ~ '^usage_ledger_[0-9]{4}_[0-9]{2}$';
-    IF first_day + interval '1 month'
-        < clock_timestamp() AT TIME ZONE 'UTC' - retention
+    -- Who has been on the ledger for a while would keep the month from being dropped; to wait for
+    -- them would hold up all who come after, at every pass.
+    IF first_day + interval '1 month' < clock_timestamp() AT TIME ZONE 'UTC' - retention
+        AND NOT EXISTS (
+            SELECT FROM pg_locks k LEFT JOIN pg_stat_activity a USING (pid)
+            WHERE k.relation = 'token_mgmt.usage_ledger'::regclass AND k.database = (
+                    SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+                AND (k.pid IS NULL OR k.pid <> pg_backend_pid()
+                    AND a.xact_start < clock_timestamp() - interval '100 ms'))
     THEN
         PERFORM token_mgmt._drop_ledger_month(first_day);
         RETURN 1;
     END IF;
     RETURN 0;
 EXCEPTION WHEN lock_not_available THEN
-    -- Somebody is on the ledger; the next pass tries again.
     RETURN 0;
 END
 $$;
