@@ -97,33 +97,53 @@ CREATE INDEX session_rollup_session_idx ON token_mgmt.session_rollup (tenant, se
 -- Serves the number of a user's sessions.
 CREATE INDEX session_rollup_user_idx ON token_mgmt.session_rollup (tenant, user_id, hour);
 
-CREATE FUNCTION token_mgmt._add_sections(total jsonb, breakdown jsonb) RETURNS jsonb
+CREATE FUNCTION token_mgmt._sections(breakdown jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF jsonb_typeof(breakdown) <> 'object' THEN
+        RETURN NULL;
+    END IF;
+    RETURN (
+        SELECT jsonb_object_agg(s.key, s.value)
+        FROM (
+            SELECT e.key, e.value FROM jsonb_each(breakdown) e
+            WHERE CASE WHEN jsonb_typeof(e.value) = 'number'
+                THEN e.value::numeric BETWEEN 0 AND 1000000000 END
+            ORDER BY e.key LIMIT 50
+        ) s);
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._sections(jsonb) IS
+    'What of a caller''s breakdown counts: up to 50 keys whose values can be numbers of tokens';
+REVOKE ALL ON FUNCTION token_mgmt._sections(jsonb) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._add_sections(total jsonb, sections jsonb) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    -- A caller's breakdown may be anything.
-    IF breakdown IS NULL OR jsonb_typeof(breakdown) <> 'object' THEN
-        RETURN total;
+    IF total IS NULL OR sections IS NULL THEN
+        RETURN coalesce(total, sections);
     END IF;
     RETURN (
-        SELECT coalesce(jsonb_object_agg(s.key, s.tokens), total)
+        SELECT jsonb_object_agg(s.key, s.tokens)
         FROM (
             SELECT e.key, sum(e.value::numeric) AS tokens
-            FROM (SELECT * FROM jsonb_each(total) UNION ALL SELECT * FROM jsonb_each(breakdown)) e
-            WHERE jsonb_typeof(e.value) = 'number'
+            FROM (SELECT * FROM jsonb_each(total) UNION ALL SELECT * FROM jsonb_each(sections)) e
             GROUP BY e.key
         ) s);
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._add_sections(jsonb, jsonb) IS
-    'Adds the numbers of a breakdown to the total, section by section. Not STRICT: NULL is nothing';
+    'Adds tokens to the total, section by section. Not STRICT: NULL is none';
 REVOKE ALL ON FUNCTION token_mgmt._add_sections(jsonb, jsonb) FROM PUBLIC;
 
 CREATE AGGREGATE token_mgmt._sum_sections(jsonb) (
     SFUNC = token_mgmt._add_sections, STYPE = jsonb, PARALLEL = SAFE
 );
-COMMENT ON AGGREGATE token_mgmt._sum_sections(jsonb) IS 'Breakdowns added up, section by section';
+COMMENT ON AGGREGATE token_mgmt._sum_sections(jsonb) IS 'Sections added up';
 REVOKE ALL ON FUNCTION token_mgmt._sum_sections(jsonb) FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt._add_to_usage(lines token_mgmt.session_rollup[]) RETURNS void
@@ -236,7 +256,7 @@ BEGIN
             sum(t.prompt_tokens) AS prompt_tokens, sum(t.completion_tokens) AS completion_tokens,
             sum(t.cached_tokens) AS cached_tokens, sum(t.cache_write_tokens) AS cache_write_tokens,
             sum(t.reasoning_tokens) AS reasoning_tokens, coalesce(sum(t.cost), 0) AS cost,
-            token_mgmt._sum_sections(t.breakdown) AS sections,
+            token_mgmt._sum_sections(token_mgmt._sections(t.breakdown)) AS sections,
             hashtextextended((t.user_id, t.team, t.api_key, t.session_id, t.agent, t.endpoint,
                 t.provider, t.model)::text, 0) AS grain
         FROM taken t

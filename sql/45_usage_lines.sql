@@ -69,7 +69,7 @@ AS $$
         e.session_id, e.agent, e.endpoint, e.provider, e.model, 1::bigint,
         (e.cost IS NULL)::integer::bigint, e.prompt_tokens::bigint, e.completion_tokens::bigint,
         e.cached_tokens::bigint, e.cache_write_tokens::bigint, e.reasoning_tokens::bigint,
-        coalesce(e.cost, 0), e.breakdown, 0::bigint
+        coalesce(e.cost, 0), token_mgmt._sections(e.breakdown), 0::bigint
     FROM (
         SELECT u.recorded_at, u.tenant, u.user_id, u.team, u.api_key, u.session_id, u.agent,
             u.endpoint, u.provider, u.model, u.prompt_tokens, u.completion_tokens,

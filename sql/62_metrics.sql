@@ -30,9 +30,7 @@ BEGIN
             AND (_metrics.since IS NULL OR s.last_message_at >= _metrics.since)
     ), section AS (
         SELECT b.key, sum(b.value::numeric) AS tokens
-        FROM line l CROSS JOIN LATERAL jsonb_each(CASE jsonb_typeof(l.sections)
-            WHEN 'object' THEN l.sections ELSE '{}' END) b
-        WHERE jsonb_typeof(b.value) = 'number'
+        FROM line l CROSS JOIN LATERAL jsonb_each(l.sections) b
         GROUP BY b.key
     ), model AS (
         SELECT coalesce(l.provider || '/' || l.model, '(none)') AS model, sum(l.calls) AS calls,

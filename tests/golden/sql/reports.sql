@@ -14,7 +14,7 @@ RETURNS void LANGUAGE sql AS $$
     VALUES (tenant, at, user_id, team, session_id, 'house', model, prompt, 10, 5, 1, 2, cost, breakdown);
 $$;
 SELECT past('2020-03-31 22:59:59.999999Z', 'alice', 100, 0.5, 's1', 'search', breakdown => '{"system": 40, "history": 60}'),
-    past('2020-03-31 23:00:00Z', 'alice', 200, 0.25, 's1', 'search', breakdown => '{"system": 40, "note": "x"}'),
+    past('2020-03-31 23:00:00Z', 'alice', 200, 0.25, 's1', 'search', breakdown => '{"system": 40, "note": "x", "negative": -1, "huge": 1e9999}'),
     past('2020-03-31 23:30:00Z', 'alice', 300, NULL, 's2', 'ads', 'm-2', '[1, 2]'),
     past('2020-04-01 00:00:00Z', 'bob', 400, NULL, NULL, 'ads'),
     past('2020-04-01 00:20:00Z', 'bob', 500, 1, NULL, 'ads'),
