@@ -59,6 +59,10 @@ SELECT * FROM show_error($$SELECT usage_report(by => '{hour,day}')$$);
 SELECT * FROM show_error($$SELECT usage_report('2020-01-02', '2020-01-01')$$);
 SELECT * FROM show_error($$SELECT usage_report(options => '{"a": 1}')$$);
 SELECT count(*) FROM usage_report(tenant => 'nobody');
+-- As on a standby.
+BEGIN READ ONLY;
+SELECT count(*), session_metrics('s1') ->> 'totalTokens' AS of_session, user_metrics('alice') ->> 'totalTokens' AS of_user FROM usage_report();
+COMMIT;
 -- Anomalies: against the median of that hour in four weeks, none without a past of three.
 SELECT past('2020-04-06 12:30Z'::timestamptz - n * interval '7 days', u, t) FROM generate_series(1, 4) n,
     LATERAL (VALUES ('steady', 9000), ('lately', 9000), ('small', 100), ('once', CASE n WHEN 2 THEN 900000 ELSE 9000 END)) v (u, t)
