@@ -16,9 +16,11 @@ CREATE TABLE token_mgmt.ledger_unrolled (
     cache_write_tokens integer NOT NULL,
     reasoning_tokens integer NOT NULL,
     cost numeric,
-    breakdown jsonb
+    breakdown jsonb,
+    calls integer NOT NULL
 );
 SELECT pg_catalog.pg_extension_config_dump('token_mgmt.ledger_unrolled', '');
+COMMENT ON COLUMN token_mgmt.ledger_unrolled.calls IS '1; 0 of a correction';
 COMMENT ON TABLE token_mgmt.ledger_unrolled IS
     'Ledger entries that are not in the rollups yet. It has all that a report asks for, so that '
     'rolling up reads nothing else, and what it has written does not depend on the order in which '
@@ -251,8 +253,8 @@ BEGIN
         RETURNING u.*
     ), line AS (
         SELECT date_trunc('hour', t.recorded_at, 'UTC') AS hour, t.tenant, t.user_id, t.team,
-            t.api_key, t.session_id, t.agent, t.endpoint, t.provider, t.model, count(*) AS calls,
-            count(*) FILTER (WHERE t.cost IS NULL) AS unpriced_calls,
+            t.api_key, t.session_id, t.agent, t.endpoint, t.provider, t.model, sum(t.calls) AS calls,
+            coalesce(sum(t.calls) FILTER (WHERE t.cost IS NULL), 0) AS unpriced_calls,
             sum(t.prompt_tokens) AS prompt_tokens, sum(t.completion_tokens) AS completion_tokens,
             sum(t.cached_tokens) AS cached_tokens, sum(t.cache_write_tokens) AS cache_write_tokens,
             sum(t.reasoning_tokens) AS reasoning_tokens, coalesce(sum(t.cost), 0) AS cost,

@@ -8,6 +8,7 @@ AS $$
     -- door to it.
     WITH named (level, names) AS (VALUES
         ('reader'::token_mgmt.access_level, ARRAY['quota_status', 'open_reservations', 'api_keys',
+            'usage_hourly', 'usage_daily', 'usage_report',
             'session_metrics', 'user_metrics', 'session_history', 'should_summarize',
             '_agent_settings', '_session_summary']),
         ('app', ARRAY['reserve_tokens', 'try_reserve_tokens', 'prepare_request',

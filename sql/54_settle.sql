@@ -129,6 +129,8 @@ CREATE FUNCTION token_mgmt._write_ledger(
 AS $$
 DECLARE
     charged token_mgmt.allocation[] := r.allocations;
+    sections jsonb := CASE WHEN e.kind <> 'correction'
+        THEN coalesce(u.breakdown, r.prepared -> 'breakdown') END;
 BEGIN
     IF to_regclass('token_mgmt.usage_ledger_'
         || to_char(e.recorded_at AT TIME ZONE 'UTC', 'YYYY_MM')) IS NULL
@@ -148,15 +150,14 @@ BEGIN
         r.api_key, r.team, r.session_id, r.agent, r.endpoint, r.provider, r.model, r.priority,
         e.prompt_tokens, e.completion_tokens, e.cached_tokens, e.cache_write_tokens,
         e.reasoning_tokens, r.tokens_held, charged, e.cost, r.price,
-        coalesce(u.breakdown, r.prepared -> 'breakdown'),
-        (r.prepared ->> 'message_count')::integer, e.flags,
+        sections, (r.prepared ->> 'message_count')::integer, e.flags,
         CASE WHEN u.metadata IS NULL THEN r.metadata
             ELSE coalesce(r.metadata, '{}') || u.metadata END);
     INSERT INTO token_mgmt.ledger_unrolled VALUES (
         e.recorded_at, r.tenant, r.user_id, r.team, r.api_key, r.session_id, r.agent, r.endpoint,
         r.provider, r.model, e.prompt_tokens, e.completion_tokens, e.cached_tokens,
         e.cache_write_tokens, e.reasoning_tokens, e.cost,
-        coalesce(u.breakdown, r.prepared -> 'breakdown'));
+        sections, CASE e.kind WHEN 'correction' THEN 0 ELSE 1 END);
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._write_ledger(

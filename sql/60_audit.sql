@@ -23,12 +23,13 @@ AS $$
         FROM (
             SELECT true AS is_entry, e.tenant, e.user_id,
                 CASE WHEN by_session THEN e.session_id END AS session_id,
-                date_trunc('hour', e.recorded_at, 'UTC') AS hour, 1::bigint AS calls,
+                date_trunc('hour', e.recorded_at, 'UTC') AS hour,
+                (e.kind <> 'correction')::integer::bigint AS calls,
                 e.prompt_tokens::bigint + e.completion_tokens AS tokens, e.cost
             FROM token_mgmt.usage_ledger e
             UNION ALL
             SELECT false, u.tenant, u.user_id, CASE WHEN by_session THEN u.session_id END,
-                date_trunc('hour', u.recorded_at, 'UTC'), 1,
+                date_trunc('hour', u.recorded_at, 'UTC'), u.calls,
                 u.prompt_tokens::bigint + u.completion_tokens, u.cost
             FROM token_mgmt.ledger_unrolled u
             UNION ALL

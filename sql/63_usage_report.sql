@@ -71,7 +71,8 @@ DECLARE
     unit text := (SELECT d FROM unnest(by) d WHERE d IN ('hour', 'day', 'week', 'month') LIMIT 1);
 BEGIN
     PERFORM token_mgmt._check_report(since, until, by);
-    PERFORM token_mgmt._check_object('options', options, '{}');
+    PERFORM token_mgmt._check_object('options', options, '{}'),
+        token_mgmt._check_access(in_tenant, NULL, 'reader');
     RETURN QUERY
     SELECT date_trunc(unit, l.hour, 'UTC'),
         CASE WHEN 'user' = ANY (by) THEN l.user_id END,
@@ -97,11 +98,13 @@ COMMENT ON FUNCTION @extschema@.usage_report(timestamptz, timestamptz, text[], t
     'What a tenant used from since to before until (NULL: no bound), summed by any of user, team, '
     'api_key, session, agent, endpoint, model and one of hour, day, week, month (UTC); {} is the '
     'total. Up to this moment, and exact to the instant; in months whose ledger was dropped an '
-    'hour counts where it starts. Not STRICT: a NULL tenant is the caller''s. Errors: 22023';
+    'hour counts where it starts. For who may read the whole tenant. Not STRICT: a NULL tenant is '
+    'the caller''s. Errors: 22023, 42501';
 REVOKE ALL ON FUNCTION @extschema@.usage_report(timestamptz, timestamptz, text[], text, jsonb)
     FROM PUBLIC;
 
-CREATE VIEW token_mgmt.usage_hourly AS
+CREATE VIEW token_mgmt.usage_hourly WITH (security_barrier) AS
+    WITH mine AS MATERIALIZED (SELECT * FROM token_mgmt._my_access)
     SELECT r.hour, r.tenant, r.user_id, r.team, r.api_key, r.agent, r.endpoint, r.provider,
         r.model, sum(r.calls)::bigint AS calls, sum(r.unpriced_calls)::bigint AS unpriced_calls,
         sum(r.prompt_tokens)::bigint AS prompt_tokens,
@@ -118,18 +121,21 @@ CREATE VIEW token_mgmt.usage_hourly AS
         FROM token_mgmt.usage_rollup o
         UNION ALL
         SELECT date_trunc('hour', u.recorded_at, 'UTC'), u.tenant, u.user_id, u.team, u.api_key,
-            u.agent, u.endpoint, u.provider, u.model, 1, (u.cost IS NULL)::integer,
+            u.agent, u.endpoint, u.provider, u.model, u.calls,
+            CASE WHEN u.cost IS NULL THEN u.calls ELSE 0 END,
             u.prompt_tokens, u.completion_tokens, u.cached_tokens, u.cache_write_tokens,
             u.reasoning_tokens, coalesce(u.cost, 0)
         FROM token_mgmt.ledger_unrolled u
     ) r
+    WHERE EXISTS (SELECT FROM mine m WHERE (m.tenant IS NULL OR m.tenant = r.tenant)
+        AND (m.user_id IS NULL OR m.user_id = r.user_id))
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9;
 COMMENT ON VIEW token_mgmt.usage_hourly IS
     'Use by hour (UTC), tenant, user, team, API key, agent, endpoint and model, up to this moment; '
     'cost in USD is that of priced calls, NULL where none is';
 REVOKE ALL ON token_mgmt.usage_hourly FROM PUBLIC;
 
-CREATE VIEW token_mgmt.usage_daily AS
+CREATE VIEW token_mgmt.usage_daily WITH (security_barrier) AS
     SELECT date_trunc('day', h.hour, 'UTC') AS day, h.tenant, h.user_id, h.team, h.api_key, h.agent,
         h.endpoint, h.provider, h.model, sum(h.calls)::bigint AS calls,
         sum(h.unpriced_calls)::bigint AS unpriced_calls,

@@ -7,7 +7,7 @@ import pytest
 from books import findings, row, sqlstate, value
 
 # Only the extension's owner and superusers.
-OWNERS_ONLY = {"audit", "run_maintenance", "grant_access", "revoke_access"}
+OWNERS_ONLY = {"audit", "run_maintenance", "grant_access", "revoke_access", "usage_anomalies"}
 REFUSED = {"42501", "P0002", "TM007"}
 MESSAGES = '[{"role": "user", "content": "Hi"}]'
 
