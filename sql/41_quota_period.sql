@@ -46,8 +46,10 @@ COMMENT ON COLUMN token_mgmt.quota_period.credited_at IS 'When a bucket was refi
 COMMENT ON COLUMN token_mgmt.quota_period.limit_version IS
     'Quota version the allowance was taken from';
 REVOKE ALL ON token_mgmt.quota_period FROM PUBLIC;
--- Serves the worker's question which periods have ended and are not closed yet.
-CREATE INDEX quota_period_open_idx ON token_mgmt.quota_period (ends_at) WHERE closed_at IS NULL;
+-- Serves the worker's question which periods have ended and are not closed yet, and its walk over
+-- all open ones in search of passed thresholds.
+CREATE INDEX quota_period_open_idx ON token_mgmt.quota_period
+    (ends_at, tenant, quota_id, scope_value, slot) WHERE closed_at IS NULL;
 -- Serves the removal of closed short periods that nothing can touch any more.
 CREATE INDEX quota_period_closed_idx ON token_mgmt.quota_period (closed_at)
     WHERE closed_at IS NOT NULL;

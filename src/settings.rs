@@ -13,6 +13,7 @@ static RESERVATION_TTL: GucSetting<i32> = GucSetting::<i32>::new(10 * 60);
 static RESERVATION_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(30 * 24 * 3600);
 static LATE_SETTLE_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(24 * 3600);
 static LEDGER_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(0);
+static ALERT_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(90 * 24 * 3600);
 static WORKER_NAPTIME: GucSetting<i32> = GucSetting::<i32>::new(5_000);
 
 static BLOCK_IMAGES: GucSetting<BlockImages> = GucSetting::<BlockImages>::new(BlockImages::Off);
@@ -102,6 +103,14 @@ pub fn define() {
         c"token_mgmt.ledger_retention",
         c"Sets how long after its end a month of the usage ledger is kept; 0 keeps all.",
         &LEDGER_RETENTION,
+        (0, 3650 * DAY),
+        GucContext::Sighup,
+        GucFlags::UNIT_S,
+    );
+    int(
+        c"token_mgmt.alert_retention",
+        c"Sets how long an alert is kept after the end of its period.",
+        &ALERT_RETENTION,
         (0, 3650 * DAY),
         GucContext::Sighup,
         GucFlags::UNIT_S,

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 /// all of them are probed in the next round.
 const PROBE_EVERY: u32 = 6;
 
-/// How often the log may say that the server has no slot free.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+/// How often the log may say that the server has no slot free: that lasts until somebody acts.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(3600);
 
 /// It is connected to no database, only to the shared catalogs, as PostgreSQL's own launchers
 /// are: so no database must exist for it, and none is kept from being dropped, renamed or copied.

@@ -1,8 +1,8 @@
 //! Background maintenance: one launcher for the whole server, and for each database that has the
 //! extension a short-lived worker that makes one pass over the books and leaves.
 //!
-//! Nothing here decides anything about quotas: a pass is `SELECT token_mgmt._worker_pass()`, and
-//! everything stays correct when no worker runs at all.
+//! Nothing here decides anything about quotas: a pass is a row of calls of
+//! `token_mgmt._worker_step()`, and everything stays correct when no worker runs at all.
 
 mod absence;
 mod database;

@@ -7,11 +7,12 @@ use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportable};
 use pgrx::prelude::*;
 use std::time::{Duration, Instant};
 
-/// Calls of `_worker_pass()` in one pass, each a transaction of its own.
-const MAX_CALLS: u32 = 100;
+/// Calls of `_worker_step()` after which a pass begins nothing anew, each a transaction of its own.
+const MAX_CALLS: u32 = 200;
 
-/// A pass ends when the next call would begin later than this: `DROP DATABASE`, `ALTER DATABASE
-/// RENAME` and `CREATE DATABASE … TEMPLATE` wait 5 s for others to leave.
+/// Nor does it after this time: `DROP DATABASE`, `ALTER DATABASE RENAME` and `CREATE DATABASE …
+/// TEMPLATE` wait 5 s for others to leave. Each job runs once even so, or one that is slow would
+/// keep those after it from ever running.
 const MAX_DURATION: Duration = Duration::from_secs(3);
 
 /// The function and its schema must be members of the extension: it is called as superuser, and a
@@ -21,7 +22,7 @@ const IS_INSTALLED: &str = "
         SELECT FROM pg_catalog.pg_extension e
         JOIN pg_catalog.pg_namespace n ON n.nspname = 'token_mgmt'
         JOIN pg_catalog.pg_proc p
-            ON p.pronamespace = n.oid AND p.proname = '_worker_pass' AND p.pronargs = 0
+            ON p.pronamespace = n.oid AND p.proname = '_worker_step' AND p.pronargs = 2
         JOIN pg_catalog.pg_depend dn
             ON dn.classid = 'pg_catalog.pg_namespace'::pg_catalog.regclass AND dn.objid = n.oid
             AND dn.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass
@@ -33,12 +34,13 @@ const IS_INSTALLED: &str = "
         WHERE e.extname = 'token_mgmt'
     )";
 
-const MAKE_PASS: &str = "SELECT token_mgmt._worker_pass()";
+const MAKE_STEP: &str = "SELECT token_mgmt._worker_step($1, $2)";
 
 enum Outcome {
     NotInstalled,
     Done,
-    MoreIsWaiting,
+    /// What the next call is to be given.
+    GoesOn(Vec<u8>),
 }
 
 /// An error is logged and ends the process with code 1; the next round tries again.
@@ -60,12 +62,13 @@ pub extern "C-unwind" fn token_mgmt_worker_main(argument: pg_sys::Datum) {
 
 fn make_pass(database: pg_sys::Oid) {
     let began = Instant::now();
-    for _ in 0..MAX_CALLS {
-        match BackgroundWorker::transaction(make_call) {
+    let mut state = None;
+    for call in 1..=2 * MAX_CALLS {
+        let may_repeat = call < MAX_CALLS && began.elapsed() < MAX_DURATION;
+        match BackgroundWorker::transaction(|| make_step(state.as_deref(), may_repeat)) {
             Outcome::NotInstalled => return absence::report(database),
             Outcome::Done => return,
-            Outcome::MoreIsWaiting if began.elapsed() >= MAX_DURATION => return,
-            Outcome::MoreIsWaiting => {}
+            Outcome::GoesOn(next) => state = Some(next),
         }
     }
 }
@@ -92,17 +95,17 @@ fn raise_with_database(error: &CaughtError, database: pg_sys::Oid) {
     named.report(PgLogLevel::ERROR);
 }
 
-/// Looks for the extension in the transaction of the call: it may be dropped between two of them.
-fn make_call() -> Outcome {
-    let _statement = Statement::begin(c"SELECT token_mgmt._worker_pass()");
+/// Looks for the extension in the transaction of the call: it may be dropped, or changed to another
+/// version, between two of them.
+fn make_step(state: Option<&[u8]>, may_repeat: bool) -> Outcome {
+    let _statement = Statement::begin(c"SELECT token_mgmt._worker_step()");
     if !Spi::get_one::<bool>(IS_INSTALLED)
         .unwrap_or_report()
         .unwrap_or(false)
     {
         return Outcome::NotInstalled;
     }
-    match Spi::get_one::<bool>(MAKE_PASS).unwrap_or_report() {
-        Some(true) => Outcome::MoreIsWaiting,
-        _ => Outcome::Done,
-    }
+    Spi::get_one_with_args::<Vec<u8>>(MAKE_STEP, &[state.into(), may_repeat.into()])
+        .unwrap_or_report()
+        .map_or(Outcome::Done, Outcome::GoesOn)
 }
