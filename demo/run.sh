@@ -56,7 +56,7 @@ whole=$(oracle o200k_base "$conversation")
 
 part setup.sql
 until_true "the worker's first pass" 30 \
-    "EXISTS (SELECT FROM token_mgmt.worker_status WHERE status = 'running')"
+    "EXISTS (SELECT FROM token_mgmt.worker_status WHERE job = 'worker' AND status = 'running')"
 part start.sql
 part count.sql -v cl100k="$cl100k" -v o200k="$o200k" -v whole="$whole"
 part fit.sql
@@ -66,7 +66,7 @@ race
 part race_result.sql
 part settle.sql
 until_true "the expiry by the worker" 30 \
-    "(SELECT holds_expired > 0 FROM token_mgmt.worker_status)"
+    "(SELECT rows_done > 0 FROM token_mgmt.worker_status WHERE job = 'expire holds')"
 part expiry.sql
 echo "-- waiting until the minute is over and the worker has opened the next: at most a minute"
 until_true "the reset by the worker" 80 \

@@ -1,8 +1,8 @@
 \echo
 \echo '=== 1. Installed, and the background worker runs'
 \set ECHO queries
-SELECT extversion AS token_mgmt, current_setting('server_version') AS postgresql, w.status, w.passes
-FROM pg_extension, token_mgmt.worker_status w WHERE extname = 'token_mgmt';
+SELECT extversion AS token_mgmt, current_setting('server_version') AS postgresql, w.job, w.status, w.runs
+FROM pg_extension, token_mgmt.worker_status w WHERE extname = 'token_mgmt' AND job = 'worker';
 \set ECHO none
 
 \echo

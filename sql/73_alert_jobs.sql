@@ -37,9 +37,10 @@ BEGIN
     LOOP
         IF b.used >= threshold * b.amount AND token_mgmt._raise_alert(tenant, 'quota_threshold',
             b.scope, scope_value, quota_id::text, starts_at, b.ends_at, threshold,
-            format('%s "%s" has used %s %% of its %s for the %s%s', b.scope, scope_value,
-                floor(100 * b.used / b.amount), b.metric, b.period,
-                ' ending ' || token_mgmt._show_instant(nullif(b.ends_at, 'infinity'))),
+            format('%s "%s" has used %s %% of its %s %s', b.scope, scope_value,
+                floor(100 * b.used / b.amount), b.metric, coalesce('for the ' || b.period
+                    || ' ending ' || token_mgmt._show_instant(nullif(b.ends_at, 'infinity')),
+                    'in total')),
             jsonb_build_object('quota_id', quota_id, 'metric', b.metric, 'period', b.period,
                 'amount', b.amount, 'used', b.used, 'held', b.held,
                 'ends_at', nullif(b.ends_at, 'infinity')))

@@ -29,9 +29,10 @@ def settled_down(database):
     """Waits until a worker, where there is one, has made a pass that began after this call."""
     if not database.cluster.preload:
         return
-    database.psql("UPDATE token_mgmt.worker_heartbeat SET passes = 0")
+    database.psql("UPDATE token_mgmt.worker_job SET runs = 0 WHERE job = 'worker'")
     # The pass under way may have begun before.
-    wait_until(lambda: int(database.psql("SELECT passes FROM token_mgmt.worker_status") or 0) >= 2,
+    wait_until(lambda: int(database.psql("SELECT runs FROM token_mgmt.worker_status "
+                                         "WHERE job = 'worker'")) >= 2,
                what="two passes of the worker")
 
 

@@ -5,10 +5,10 @@ import pytest
 from books import findings, row, sqlstate, value
 
 TABLES = ["quota", "quota_period", "reservation", "usage_ledger", "usage_ledger_default",
-          "priority_share", "worker_heartbeat", "quota_status", "open_reservations",
-          "worker_status", "role_access", "api_key", "api_keys", "_my_access", "ledger_unrolled",
-          "ledger_carried", "usage_rollup", "session_rollup", "installation", "usage_hourly",
-          "usage_daily"]
+          "priority_share", "worker_job", "alert_rule", "alert_mute", "alert_log", "alert_sweep",
+          "quota_status", "open_reservations", "worker_status", "role_access", "api_key", "api_keys",
+          "_my_access", "ledger_unrolled", "ledger_carried", "usage_rollup", "session_rollup",
+          "installation", "usage_hourly", "usage_daily", "quota_change", "hot_quota", "quota_wait"]
 MESSAGES = '[{"role": "user", "content": "Hi"}]'
 
 
@@ -45,11 +45,13 @@ def test_role_without_grants_counts_and_fits_and_no_more(db, role):
             "SELECT token_mgmt.register_model('m', 'o200k_base', 1000)",
             "SELECT token_mgmt.run_maintenance()", "SELECT token_mgmt.audit()",
             "SELECT usage_report()", "SELECT token_mgmt.usage_anomalies()",
-            "SELECT token_mgmt._worker_pass()",
             "SELECT token_mgmt.grant_access(session_user, 'admin')",
             "SELECT token_mgmt.revoke_access(session_user)", "SELECT issue_api_key('alice')",
             "SELECT verify_api_key('tmk_')", "SELECT rotate_api_key('tmk_')",
             "SELECT revoke_api_key('tmk_')",
+            "SELECT token_mgmt._worker_step(NULL, false)",
+            "SELECT token_mgmt.set_alert_rule('job_failing')",
+            "SELECT token_mgmt.mute_alerts('user', 'alice', 'infinity')",
             "INSERT INTO token_mgmt.model (provider, model) VALUES ('a', 'b')",
             "DELETE FROM token_mgmt.model_price",
             *(f"SELECT * FROM token_mgmt.{table}" for table in TABLES),

@@ -24,9 +24,9 @@ def alone(bare):
 
 def test_status_says_what_is_missing(alone):
     with alone.connect() as connection:
-        status, passes, hint = row(connection,
-                                   "SELECT status, passes, hint FROM token_mgmt.worker_status")
-        assert (status, passes) == ("not preloaded", None)
+        status, passes, hint = row(connection, "SELECT status, runs, hint "
+                                   "FROM token_mgmt.worker_status WHERE job = 'worker'")
+        assert (status, passes) == ("not preloaded", 0)
         assert "shared_preload_libraries = 'token_mgmt'" in hint
         assert "run_maintenance()" in hint
 
@@ -85,5 +85,9 @@ def test_run_maintenance_does_the_work_of_the_worker(bare, alone):
         again = connection.execute("SELECT rows_done, error FROM token_mgmt.run_maintenance()")
         assert set(again.fetchall()) == {(0, None)}
         # Told by the server's start and not by what was called by hand.
-        assert value(connection, "SELECT status FROM token_mgmt.worker_status") == "not preloaded"
+        assert value(connection, "SELECT status FROM token_mgmt.worker_status "
+                     "WHERE job = 'worker'") == "not preloaded"
+        # ... and the jobs that were run so are shown.
+        assert value(connection, "SELECT rows_done FROM token_mgmt.worker_status "
+                     "WHERE job = 'expire holds'") == 1
     assert findings(alone) == []

@@ -1,7 +1,7 @@
 """The background worker as a process: where it runs, what it survives, whom it leaves alone.
 
-What a pass does to the books is tested elsewhere. Here the function of the pass is replaced in each
-database by one that leaves a mark, so that passes can be seen and made to misbehave.
+What a pass does to the books is tested elsewhere. Here the function that a pass calls is replaced in
+each database by one that leaves a mark, so that passes can be seen and made to misbehave.
 """
 
 import json
@@ -24,7 +24,7 @@ def fast():
     a pass that does not end from the first test on, for the last test to look at."""
     cluster = Cluster("worker", settings=FAST).start()
     endless = marked_database(cluster, "worker_endless")
-    set_pass(endless, "PERFORM pg_sleep(300); RETURN false;")
+    set_pass(endless, "PERFORM pg_sleep(300); RETURN NULL;")
     yield cluster
     cluster.destroy()
 
@@ -45,7 +45,7 @@ def new_database(fast):
 
 def marked_database(cluster, name):
     database = cluster.create_database(name)
-    set_pass(database, "RETURN false;")
+    set_pass(database, "RETURN NULL;")
     return database
 
 
@@ -61,7 +61,8 @@ def set_pass(database, body):
                 'isolation', current_setting('transaction_isolation'),
                 'read_only', current_setting('transaction_read_only'),
                 'superuser', current_setting('is_superuser')));
-        CREATE OR REPLACE FUNCTION token_mgmt._worker_pass() RETURNS boolean LANGUAGE plpgsql AS $$
+        CREATE OR REPLACE FUNCTION token_mgmt._worker_step(state bytea, may_repeat boolean)
+        RETURNS bytea LANGUAGE plpgsql AS $$
         BEGIN
             INSERT INTO public.mark DEFAULT VALUES;
             {body}
@@ -103,7 +104,7 @@ def test_every_database_with_the_extension_gets_passes(fast, new_database):
     odd = fast.create_database("DB three", extension=False)
     try:
         odd.psql("CREATE SCHEMA elsewhere; CREATE EXTENSION token_mgmt SCHEMA elsewhere")
-        set_pass(odd, "RETURN false;")
+        set_pass(odd, "RETURN NULL;")
         wait_for_passes(plain)
         wait_for_passes(odd)
     finally:
@@ -136,7 +137,7 @@ def test_new_extension_is_noticed_within_six_naptimes(fast, new_database):
         # Long enough for the launcher to have learnt that the extension is not there.
         wait_for_passes(other, 2 * PROBE_EVERY)
         late.psql("CREATE EXTENSION token_mgmt")
-        set_pass(late, "RETURN false;")
+        set_pass(late, "RETURN NULL;")
         began = time.monotonic()
         wait_until(lambda: marks(late) > 0, what="the first pass")
         # The rest is room for a slow machine.
@@ -161,7 +162,7 @@ def test_function_that_is_no_member_of_the_extension_is_never_called(fast, new_d
     imposter = fast.create_database("worker_imposter", extension=False)
     try:
         imposter.psql("CREATE SCHEMA token_mgmt")
-        set_pass(imposter, "RETURN false;")
+        set_pass(imposter, "RETURN NULL;")
         wait_for_passes(other, 3 * PROBE_EVERY)
         assert marks(imposter) == 0
     finally:
@@ -186,7 +187,7 @@ def test_database_can_be_copied_renamed_and_dropped_while_passes_run(fast, new_d
 
 def test_database_can_be_dropped_while_work_never_ends(fast):
     database = marked_database(fast, "worker_busy")
-    set_pass(database, "RETURN true;")
+    set_pass(database, "RETURN CASE WHEN may_repeat THEN '' END;")
     wait_for_passes(database, 200)
     fast.psql("DROP DATABASE worker_busy")
 
@@ -206,7 +207,7 @@ def test_failing_pass_is_logged_and_holds_up_nobody(fast, new_database):
     assert "HINT:  Repair it." in log_since(fast, start)
     wait_for_passes(other)
     assert launcher(fast) == pid
-    set_pass(broken, "RETURN false;")
+    set_pass(broken, "RETURN NULL;")
     wait_for_passes(broken)
 
 
@@ -224,11 +225,11 @@ def test_pass_that_waits_for_a_lock_gives_up_and_holds_up_nobody(fast, new_datab
 
 def test_waiting_work_is_called_for_at_once_but_not_for_ever(new_database):
     database = new_database("worker_more")
-    set_pass(database, "RETURN true;")
+    set_pass(database, "RETURN CASE WHEN may_repeat THEN '' END;")
     # Three naptimes are three passes: with one call in each there would be three marks.
-    wait_for_passes(database, 250)
+    wait_for_passes(database, 450)
     calls = database.psql("SELECT count(*) FROM public.mark GROUP BY pid ORDER BY 1 DESC LIMIT 1")
-    assert int(calls) == 100
+    assert int(calls) == 200
 
 
 def test_changed_naptime_holds_at_once(make_cluster):
@@ -275,7 +276,7 @@ def test_terminated_launcher_comes_back(make_cluster):
 def test_killed_worker_is_survived(make_cluster):
     cluster = make_cluster(settings=FAST)
     database = marked_database(cluster, "hit")
-    set_pass(database, "PERFORM pg_sleep(300); RETURN false;")
+    set_pass(database, "PERFORM pg_sleep(300); RETURN NULL;")
     pid = wait_until(lambda: processes(cluster, "worker", "hit"), what="a worker")[0]
     old = launcher(cluster)
     os.kill(pid, signal.SIGKILL)
@@ -286,16 +287,16 @@ def test_killed_worker_is_survived(make_cluster):
         return answer.returncode == 0 and answer.stdout.strip() not in ("", str(old))
 
     wait_until(new_launcher, what="a launcher after crash recovery")
-    set_pass(database, "RETURN false;")
+    set_pass(database, "RETURN NULL;")
     for pid in processes(cluster, "worker", "hit"):
         cluster.psql(f"SELECT pg_terminate_backend({pid})")
     wait_for_passes(database)
 
 
 @pytest.mark.parametrize("body", [
-    "RETURN false;",
-    "RETURN true;",
-    "PERFORM pg_sleep(300); RETURN false;",
+    "RETURN NULL;",
+    "RETURN CASE WHEN may_repeat THEN '' END;",
+    "PERFORM pg_sleep(300); RETURN NULL;",
 ])
 def test_fast_shutdown_does_not_wait_for_a_pass(make_cluster, body):
     cluster = make_cluster(settings=FAST)
@@ -309,6 +310,46 @@ def test_fast_shutdown_does_not_wait_for_a_pass(make_cluster, body):
     cluster.stop()
     # Measured as 0.12 s; the rest is room for a slow machine.
     assert time.monotonic() - began < 2
+
+
+def test_other_version_underneath_is_left_alone_until_it_fits_again(fast, new_database):
+    """As between ALTER EXTENSION UPDATE and the restart that loads the new library."""
+    database, other = new_database("worker_version"), new_database("worker_same")
+    wait_for_passes(database)
+    database.psql("ALTER EXTENSION token_mgmt DROP FUNCTION token_mgmt._worker_step(bytea, boolean);"
+                  "ALTER FUNCTION token_mgmt._worker_step(bytea, boolean) RENAME TO _worker_leap")
+    before = wait_until_still(database)
+    wait_for_passes(other, 2 * PROBE_EVERY)
+    assert marks(database) == before
+    assert f"maintenance of database {oid(database)} failed" not in fast.log()
+    database.psql("ALTER FUNCTION token_mgmt._worker_leap(bytea, boolean) RENAME TO _worker_step;"
+                  "ALTER EXTENSION token_mgmt ADD FUNCTION token_mgmt._worker_step(bytea, boolean)")
+    wait_for_passes(database)
+
+
+def test_extension_dropped_within_a_pass_ends_it(fast, new_database):
+    database = new_database("worker_halfway")
+    pid = launcher(fast)
+    set_pass(database, "RETURN 'go on';")
+    wait_for_passes(database, 20)
+    database.psql("DROP EXTENSION token_mgmt CASCADE")
+    wait_until(lambda: processes(fast, "worker", "worker_halfway") == [], what="its end")
+    wait_until_still(database)
+    assert launcher(fast) == pid
+
+
+def test_pass_gives_each_call_what_the_one_before_returned(new_database):
+    database = new_database("worker_states")
+    database.psql("ALTER TABLE public.mark ADD COLUMN state bytea")
+    set_pass(database, r"""
+        UPDATE public.mark SET state = _worker_step.state
+        WHERE number = (SELECT max(number) FROM public.mark);
+        RETURN CASE WHEN state IS NULL THEN '\x00ff'::bytea
+            WHEN length(state) < 4 THEN state || '\x01'::bytea END;""")
+    wait_for_passes(database, 20)
+    states = database.psql("SELECT DISTINCT state FROM public.mark WHERE state IS NOT NULL "
+                           "ORDER BY 1")
+    assert states.splitlines() == [r"\x00ff", r"\x00ff01", r"\x00ff0101"]
 
 
 def test_launcher_without_a_free_slot_complains_once_and_stays(make_cluster):
@@ -329,7 +370,7 @@ def test_one_free_slot_is_enough_for_all_databases(make_cluster):
     databases = [marked_database(cluster, f"queued_{number}") for number in range(4)]
     for database in databases:
         wait_for_passes(database)
-    set_pass(databases[0], "PERFORM pg_sleep(1); RETURN false;")
+    set_pass(databases[0], "PERFORM pg_sleep(1); RETURN NULL;")
     for database in databases[1:]:
         wait_for_passes(database)
 

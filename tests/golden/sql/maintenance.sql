@@ -1,5 +1,5 @@
 SELECT clean_books();
-SELECT status, passes, hint FROM token_mgmt.worker_status;
+SELECT status, runs, hint FROM token_mgmt.worker_status WHERE job = 'worker';
 SELECT amount FROM token_mgmt.set_quota('user', 'mia', 'minute', 1000);
 SELECT amount FROM token_mgmt.set_quota('user', '*', 'minute', 500);
 SELECT reservation_id AS id FROM reserve_tokens('mia', 100) \gset
