@@ -9,6 +9,7 @@ import pytest
 
 from books import at_once, findings, sqlstate, value
 from cluster import Cluster, wait_until
+from timed_cluster import TimedCluster
 
 MAINTENANCE = "SELECT * FROM token_mgmt.run_maintenance()"
 RAISED = "SELECT kind, value, threshold::text FROM token_mgmt.alert_log ORDER BY 1, 2, 3"
@@ -168,8 +169,16 @@ def test_job_that_waits_for_a_lock_or_never_ends_stops_no_other(quick, books):
                                   "WHERE status = 'failing'") == "0", what="their recovery")
 
 
-def test_silence_of_the_worker_is_seen_by_run_maintenance_and_told_once(make_cluster):
-    cluster = make_cluster(settings={"token_mgmt.worker_naptime": "100ms"}, faketime="+0")
+@pytest.fixture
+def timed():
+    cluster = TimedCluster("alerts_timed", "2026-11-20 09:00",
+                           settings={"token_mgmt.worker_naptime": "100ms"}).start()
+    yield cluster
+    cluster.destroy()
+
+
+def test_silence_of_the_worker_is_seen_by_run_maintenance_and_told_once(timed):
+    cluster = timed
     database = cluster.create_database("silent")
     seen = "SELECT status FROM token_mgmt.worker_status WHERE job = 'worker'"
     wait_until(lambda: database.psql(seen) == "running", what="a pass")
@@ -179,7 +188,7 @@ def test_silence_of_the_worker_is_seen_by_run_maintenance_and_told_once(make_clu
     try:
         wait_until(lambda: cluster.psql("SELECT count(*) FROM pg_stat_activity "
                                         "WHERE backend_type = 'token_mgmt worker'") == "0")
-        cluster.set_clock("+2h")
+        cluster.set_instant("2026-11-20 11:00")
         assert database.psql(seen) == "silent"
         for _ in range(2):
             database.psql(MAINTENANCE)
@@ -188,7 +197,7 @@ def test_silence_of_the_worker_is_seen_by_run_maintenance_and_told_once(make_clu
         os.kill(launcher, signal.SIGCONT)
     wait_until(lambda: database.psql(seen) == "running", what="the worker's return")
     # The worker tells of a silence that it finds has been, too: here nobody else looked.
-    cluster.set_clock("+4h")
+    cluster.set_instant("2026-11-20 13:00")
     wait_until(lambda: len(raised(database)) == 2, what="the second alert")
 
 
