@@ -312,6 +312,35 @@ def test_fast_shutdown_does_not_wait_for_a_pass(make_cluster, body):
     assert time.monotonic() - began < 2
 
 
+def test_fast_shutdown_does_not_wait_for_a_pass_that_waits_for_a_lock(make_cluster):
+    cluster = make_cluster(settings=FAST)
+    database = marked_database(cluster, "blocked")
+    wait_for_passes(database, 1)
+    with database.connect(autocommit=False) as connection:
+        connection.execute("LOCK TABLE public.mark IN EXCLUSIVE MODE")
+        wait_until(lambda: cluster.psql("SELECT count(*) FROM pg_stat_activity "
+                                        "WHERE backend_type = 'token_mgmt worker' "
+                                        "AND wait_event_type = 'Lock'") == "1")
+        began = time.monotonic()
+        cluster.stop()
+        assert time.monotonic() - began < 2
+
+
+def test_slot_that_comes_free_is_taken_at_once(make_cluster):
+    cluster = make_cluster(settings=FAST | {"max_worker_processes": 3})
+    hog = marked_database(cluster, "hog")
+    set_pass(hog, "PERFORM pg_sleep(300); RETURN NULL;")
+    stuck = wait_until(lambda: processes(cluster, "worker", "hog"), what="the hog")[0]
+    waiting = marked_database(cluster, "waiting")
+    complaint = "no background worker slot was free for token_mgmt"
+    wait_until(lambda: complaint in cluster.log(), what="the complaint")
+    set_pass(hog, "RETURN NULL;")
+    cluster.psql(f"SELECT pg_terminate_backend({stuck})")
+    wait_for_passes(waiting)
+    wait_for_passes(hog)
+    assert cluster.log().count(complaint) == 1
+
+
 def test_other_version_underneath_is_left_alone_until_it_fits_again(fast, new_database):
     """As between ALTER EXTENSION UPDATE and the restart that loads the new library."""
     database, other = new_database("worker_version"), new_database("worker_same")
