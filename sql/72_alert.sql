@@ -66,9 +66,19 @@ DECLARE
     books_since timestamptz;
     id uuid;
 BEGIN
+    SELECT s.installed_at INTO books_since FROM token_mgmt.alert_sweep s;
+    IF EXISTS (
+        SELECT FROM token_mgmt.alert_log l
+        WHERE l.tenant = _raise_alert.tenant AND l.kind = _raise_alert.kind
+            AND l.scope = _raise_alert.scope AND l.value = _raise_alert.value
+            AND l.subject = _raise_alert.subject AND l.starts_at = _raise_alert.starts_at
+            AND l.threshold = _raise_alert.threshold AND l.installed_at = books_since)
+    THEN
+        RETURN false;
+    END IF;
     -- Whoever raises alerts in a transaction that stays open is not waited for: this one is raised
     -- by a later pass.
-    SELECT s.installed_at INTO books_since FROM token_mgmt.alert_sweep s FOR UPDATE SKIP LOCKED;
+    PERFORM FROM token_mgmt.alert_sweep s FOR UPDATE SKIP LOCKED;
     IF NOT FOUND THEN
         RETURN false;
     END IF;

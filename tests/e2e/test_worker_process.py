@@ -316,14 +316,15 @@ def test_fast_shutdown_does_not_wait_for_a_pass_that_waits_for_a_lock(make_clust
     cluster = make_cluster(settings=FAST)
     database = marked_database(cluster, "blocked")
     wait_for_passes(database, 1)
-    with database.connect(autocommit=False) as connection:
-        connection.execute("LOCK TABLE public.mark IN EXCLUSIVE MODE")
-        wait_until(lambda: cluster.psql("SELECT count(*) FROM pg_stat_activity "
-                                        "WHERE backend_type = 'token_mgmt worker' "
-                                        "AND wait_event_type = 'Lock'") == "1")
-        began = time.monotonic()
-        cluster.stop()
-        assert time.monotonic() - began < 2
+    connection = database.connect(autocommit=False)
+    connection.execute("LOCK TABLE public.mark IN EXCLUSIVE MODE")
+    wait_until(lambda: cluster.psql("SELECT count(*) FROM pg_stat_activity "
+                                    "WHERE backend_type = 'token_mgmt worker' "
+                                    "AND wait_event_type = 'Lock'") == "1")
+    began = time.monotonic()
+    cluster.stop()
+    assert time.monotonic() - began < 2
+    connection.close()
 
 
 def test_slot_that_comes_free_is_taken_at_once(make_cluster):

@@ -70,7 +70,7 @@ FROM token_mgmt.quota, generate_series(1, 25000) i WHERE value = '*';
 SELECT token_mgmt._raise_quota_alerts(2) > 0 AS raised;
 DO $$
 BEGIN
-    FOR pass IN 1..100 LOOP
+    FOR pass IN 1..10 LOOP
         PERFORM token_mgmt._raise_quota_alerts(2);
     END LOOP;
 END
@@ -79,6 +79,8 @@ SELECT count(*), count(DISTINCT value) FROM alert WHERE value LIKE 'user %';
 SELECT count(*) FROM token_mgmt.alert_sweep WHERE ends_at = '-infinity';
 DELETE FROM token_mgmt.quota_period WHERE scope_value LIKE 'user %';
 
+SELECT token_mgmt.drop_quota('tenant', 'default', 'minute');
+DELETE FROM token_mgmt.quota_period WHERE ends_at < 'infinity';
 -- A job that fails stops no other, is shown, and is announced once until it has run well again.
 DELETE FROM token_mgmt.alert_log;
 UPDATE token_mgmt.worker_job SET failures = 0, last_error = NULL;
