@@ -139,10 +139,10 @@ BEGIN
             'worker_silent.', NULL);
     END IF;
     IF cardinality(thresholds) NOT BETWEEN 1 AND 10 OR EXISTS (
-        SELECT FROM unnest(thresholds) t WHERE t IS NULL OR NOT (t > 0 AND t <= 1e9))
+        SELECT FROM unnest(thresholds) t WHERE t IS NULL OR NOT (t > 0 AND t <= 1e6))
     THEN
-        PERFORM token_mgmt._raise('22023', 'thresholds are not 1 to 10 numbers above 0',
-            format('Found %s.', thresholds),
+        PERFORM token_mgmt._raise('22023', 'thresholds are not 1 to 10 numbers above 0 and '
+            'up to 1000000', format('Found %s.', thresholds),
             'To have no alerts, set is_enabled to false; for 80 % of a quota give 0.8.');
     END IF;
     target := token_mgmt._alert_target(tenant,

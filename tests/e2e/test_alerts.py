@@ -201,6 +201,81 @@ def test_silence_of_the_worker_is_seen_by_run_maintenance_and_told_once(timed):
     wait_until(lambda: len(raised(database)) == 2, what="the second alert")
 
 
+def test_restored_alerts_never_meet_those_raised_meanwhile(db, tmp_path):
+    db.psql("SELECT token_mgmt.set_quota('user', 'ida', 'total', 100)")
+    with db.connect() as connection:
+        use(connection, "ida", 100)
+    db.psql(MAINTENANCE)
+    dump, contents, rest = (tmp_path / name for name in ("dump", "contents", "rest"))
+    db.run("pg_dump", "-Fc", "-f", str(dump))
+    lines = db.run("pg_restore", "-l", str(dump)).stdout.splitlines(keepends=True)
+    alerts = [line for line in lines if " TABLE DATA token_mgmt alert_log " in line]
+    assert len(alerts) == 1
+    contents.write_text("".join(line for line in lines if line not in alerts))
+    rest.write_text("".join(alerts))
+    copy = db.cluster.create_database(f"{db.name}_copy", extension=False)
+    try:
+        for part in (contents, rest):
+            copy.run("pg_restore", "--exit-on-error", "-L", str(part), "-d", copy.name, str(dump))
+            copy.psql(MAINTENANCE)
+        # What still holds is raised once more there, and once only.
+        assert len(raised(copy)) == 6
+        assert findings(copy) == []
+    finally:
+        copy.drop()
+
+
+def stand_in(database, name, definition):
+    """Puts this function in the place of the extension's, so that the test decides what it finds."""
+    database.psql(f"""
+        DO $$
+        DECLARE
+            old regprocedure;
+        BEGIN
+            FOR old IN SELECT p.oid FROM pg_proc p
+                WHERE p.pronamespace = 'token_mgmt'::regnamespace AND p.proname = '{name}'
+            LOOP
+                EXECUTE format('ALTER EXTENSION token_mgmt DROP FUNCTION %s', old);
+                EXECUTE format('DROP FUNCTION %s', old);
+            END LOOP;
+        END
+        $$;
+        CREATE FUNCTION token_mgmt.{name}{definition}""")
+
+
+def test_anomaly_is_announced_once_for_each_user_and_hour(db):
+    stand_in(db, "usage_anomalies", """(at timestamptz)
+        RETURNS TABLE (tenant text, user_id text, hour timestamptz, tokens bigint,
+            expected numeric, ratio numeric) LANGUAGE sql AS $$
+            VALUES ('acme', 'ann', timestamptz '2026-11-20 09:00+00', 9000, 1000.4, 9.0),
+                ('acme', 'ann', '2026-11-20 10:00+00', 4000, 1000, 4.0),
+                ('acme', 'bob', '2026-11-20 09:00+00', 2000, 1000, 2.0) $$""")
+    db.psql("SELECT token_mgmt.set_alert_rule('usage_anomaly', '{3}', tenant => 'acme')")
+    for _ in range(2):
+        db.psql(MAINTENANCE)
+    assert raised(db) == [("usage_anomaly", "ann", "3")] * 2
+    messages = db.psql("SELECT message FROM token_mgmt.alert_log ORDER BY starts_at")
+    assert messages.splitlines()[0] == ('user "ann" used 9000 tokens in the hour from '
+                                        '2026-11-20 09:00:00 UTC, where 1000 were expected')
+
+
+def test_expiring_key_is_announced_once_for_each_threshold(db):
+    stand_in(db, "_expiring_keys", """(within interval)
+        RETURNS TABLE (tenant text, name text, user_id text, expires_at timestamptz)
+        LANGUAGE sql AS $$
+            SELECT * FROM (VALUES
+                ('default', 'soon', 'ann', date_trunc('day', now() + interval '5 days')),
+                ('default', 'sooner', 'ann', date_trunc('minute', now() + interval '2 hours')),
+                ('default', 'later', 'bob', now() + interval '8 days'),
+                ('default', 'gone', 'bob', now() - interval '1 day')) k (tenant, name, user_id, at)
+            WHERE k.at <= now() + within $$""")
+    for _ in range(2):
+        db.psql(MAINTENANCE)
+    found = [("key_expiring", "soon", "7"), ("key_expiring", "sooner", "1"),
+             ("key_expiring", "sooner", "7")]
+    assert sorted(set(raised(db))) == found
+
+
 def test_wrong_rules_are_refused_and_leave_nothing(db):
     with db.connect() as connection:
         for rule in ("'quota_threshold', '{0}'", "'quota_threshold', '{-1}'",
