@@ -3,6 +3,7 @@
 use super::session::{self, Statement};
 use super::{absence, process};
 use pgrx::bgworkers::BackgroundWorker;
+use pgrx::datum::DatumWithOid;
 use pgrx::pg_sys::panic::{CaughtError, ErrorReport, ErrorReportable};
 use pgrx::prelude::*;
 use std::time::{Duration, Instant};
@@ -99,13 +100,16 @@ fn raise_with_database(error: &CaughtError, database: pg_sys::Oid) {
 /// version, between two of them.
 fn make_step(state: Option<&[u8]>, may_repeat: bool) -> Outcome {
     let _statement = Statement::begin(c"SELECT token_mgmt._worker_step()");
-    if !Spi::get_one::<bool>(IS_INSTALLED)
-        .unwrap_or_report()
-        .unwrap_or(false)
-    {
+    if first::<bool>(IS_INSTALLED, &[]) != Some(true) {
         return Outcome::NotInstalled;
     }
-    Spi::get_one_with_args::<Vec<u8>>(MAKE_STEP, &[state.into(), may_repeat.into()])
-        .unwrap_or_report()
+    first::<Vec<u8>>(MAKE_STEP, &[state.into(), may_repeat.into()])
         .map_or(Outcome::Done, Outcome::GoesOn)
+}
+
+/// The first value of a query. Not `Spi::get_one`, which takes a transaction id before it runs: a
+/// job that has nothing to do is to use up none.
+fn first<T: FromDatum + IntoDatum>(query: &str, arguments: &[DatumWithOid]) -> Option<T> {
+    Spi::connect(|client| client.select(query, Some(1), arguments)?.first().get_one())
+        .unwrap_or_report()
 }
