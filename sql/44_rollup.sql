@@ -17,7 +17,7 @@ CREATE TABLE token_mgmt.ledger_unrolled (
     reasoning_tokens integer NOT NULL,
     cost numeric,
     breakdown jsonb,
-    calls integer NOT NULL
+    calls integer NOT NULL DEFAULT 1
 );
 SELECT pg_catalog.pg_extension_config_dump('token_mgmt.ledger_unrolled', '');
 COMMENT ON COLUMN token_mgmt.ledger_unrolled.calls IS '1; 0 of a correction';
@@ -253,7 +253,8 @@ BEGIN
         RETURNING u.*
     ), line AS (
         SELECT date_trunc('hour', t.recorded_at, 'UTC') AS hour, t.tenant, t.user_id, t.team,
-            t.api_key, t.session_id, t.agent, t.endpoint, t.provider, t.model, sum(t.calls) AS calls,
+            t.api_key, t.session_id, t.agent, t.endpoint, t.provider, t.model,
+            sum(t.calls) AS calls,
             coalesce(sum(t.calls) FILTER (WHERE t.cost IS NULL), 0) AS unpriced_calls,
             sum(t.prompt_tokens) AS prompt_tokens, sum(t.completion_tokens) AS completion_tokens,
             sum(t.cached_tokens) AS cached_tokens, sum(t.cache_write_tokens) AS cache_write_tokens,

@@ -67,13 +67,15 @@ AS $$
     UNION ALL
     SELECT date_trunc('hour', e.recorded_at, 'UTC'), e.tenant, e.user_id, e.team, e.api_key,
         e.session_id, e.agent, e.endpoint, e.provider, e.model, e.calls::bigint,
-        CASE WHEN e.cost IS NULL THEN e.calls ELSE 0 END::bigint, e.prompt_tokens::bigint, e.completion_tokens::bigint,
+        CASE WHEN e.cost IS NULL THEN e.calls ELSE 0 END::bigint, e.prompt_tokens::bigint,
+        e.completion_tokens::bigint,
         e.cached_tokens::bigint, e.cache_write_tokens::bigint, e.reasoning_tokens::bigint,
         coalesce(e.cost, 0), token_mgmt._sections(e.breakdown), 0::bigint
     FROM (
         SELECT u.recorded_at, u.tenant, u.user_id, u.team, u.api_key, u.session_id, u.agent,
             u.endpoint, u.provider, u.model, u.prompt_tokens, u.completion_tokens,
-            u.cached_tokens, u.cache_write_tokens, u.reasoning_tokens, u.cost, u.breakdown, u.calls
+            u.cached_tokens, u.cache_write_tokens, u.reasoning_tokens, u.cost, u.breakdown,
+            u.calls
         FROM token_mgmt.ledger_unrolled u
         WHERE u.recorded_at >= first_hour AND u.recorded_at < last_hour
         UNION ALL

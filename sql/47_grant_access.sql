@@ -8,7 +8,7 @@ AS $$
     -- door to it.
     WITH named (level, names) AS (VALUES
         ('reader'::token_mgmt.access_level, ARRAY['quota_status', 'open_reservations', 'api_keys',
-            'usage_hourly', 'usage_daily', 'usage_report',
+            'usage_hourly', 'usage_daily', 'usage_report', 'alert_log',
             'session_metrics', 'user_metrics', 'session_history', 'should_summarize',
             '_agent_settings', '_session_summary']),
         ('app', ARRAY['reserve_tokens', 'try_reserve_tokens', 'prepare_request',
@@ -16,7 +16,7 @@ AS $$
             'add_message', 'save_summary', 'recount_session', 'drop_session', 'verify_api_key',
             'rotate_api_key', 'revoke_api_key']),
         ('admin', ARRAY['set_quota', 'drop_quota', 'set_priority_share', 'set_agent', 'drop_agent',
-            'register_model', 'issue_api_key', 'worker_status'])
+            'register_model', 'issue_api_key', 'worker_status', 'set_alert_rule', 'mute_alerts'])
     ), member AS (
         SELECT d.classid, d.objid FROM pg_depend d
         JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'token_mgmt'

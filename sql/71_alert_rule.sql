@@ -112,11 +112,12 @@ BEGIN
     IF scope IN ('job', 'worker') THEN
         tenant := '';
     END IF;
+    PERFORM token_mgmt._check_access(tenant, NULL, 'admin');
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._alert_target(text, text, text) IS
-    'Whom a rule or mute is about, as alerts have it. Not STRICT: a NULL tenant is the caller''s. '
-    'Errors: 22023, 42704';
+    'Whom a rule or mute is about, as alerts have it; refuses who may not set it. Not STRICT: a '
+    'NULL tenant is the caller''s. Errors: 22023, 42501, 42704';
 REVOKE ALL ON FUNCTION token_mgmt._alert_target(text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt.set_alert_rule(

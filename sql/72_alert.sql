@@ -1,4 +1,4 @@
-CREATE TABLE token_mgmt.alert_log (
+CREATE TABLE token_mgmt.alert (
     alert_id uuid NOT NULL DEFAULT gen_random_uuid(),
     tenant text NOT NULL,
     kind text NOT NULL,
@@ -12,30 +12,42 @@ CREATE TABLE token_mgmt.alert_log (
     numbers jsonb NOT NULL,
     raised_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     installed_at timestamptz NOT NULL,
-    CONSTRAINT alert_log_pkey PRIMARY KEY (alert_id),
-    CONSTRAINT alert_log_is_once UNIQUE
+    CONSTRAINT alert_pkey PRIMARY KEY (alert_id),
+    CONSTRAINT alert_is_once UNIQUE
         (tenant, kind, scope, value, subject, starts_at, threshold, installed_at)
 );
-SELECT pg_catalog.pg_extension_config_dump('token_mgmt.alert_log', '');
-COMMENT ON TABLE token_mgmt.alert_log IS
+SELECT pg_catalog.pg_extension_config_dump('token_mgmt.alert', '');
+COMMENT ON TABLE token_mgmt.alert IS
     'Alerts that were raised: one for each threshold of a value and period, however often it is '
     'looked at. Each was also a NOTIFY on token_mgmt_alerts and a line in the server log';
-COMMENT ON COLUMN token_mgmt.alert_log.tenant IS 'Empty for jobs and the worker, who have none';
-COMMENT ON COLUMN token_mgmt.alert_log.subject IS
+COMMENT ON COLUMN token_mgmt.alert.tenant IS 'Empty for jobs and the worker, who have none';
+COMMENT ON COLUMN token_mgmt.alert.subject IS
     'What it is about where scope and value do not say: the quota_id of quota_threshold';
-COMMENT ON COLUMN token_mgmt.alert_log.starts_at IS
+COMMENT ON COLUMN token_mgmt.alert.starts_at IS
     'Start of the quota''s period, the hour of the anomaly, when the key expires, since when the '
     'job fails or the worker is silent';
-COMMENT ON COLUMN token_mgmt.alert_log.ends_at IS
+COMMENT ON COLUMN token_mgmt.alert.ends_at IS
     'Until when the same could be found again; the row is kept for token_mgmt.alert_retention more';
-COMMENT ON COLUMN token_mgmt.alert_log.installed_at IS
+COMMENT ON COLUMN token_mgmt.alert.installed_at IS
     'When the extension was installed in the database that raised it: a restored copy raises what '
     'still holds once more, and never meets a row that is being restored';
-REVOKE ALL ON token_mgmt.alert_log FROM PUBLIC;
+REVOKE ALL ON token_mgmt.alert FROM PUBLIC;
 -- Serves the reader who looks at the latest alerts.
-CREATE INDEX alert_log_raised_idx ON token_mgmt.alert_log (raised_at);
+CREATE INDEX alert_raised_idx ON token_mgmt.alert (raised_at);
 -- Serves the removal of those past their retention.
-CREATE INDEX alert_log_ends_idx ON token_mgmt.alert_log (ends_at);
+CREATE INDEX alert_ends_idx ON token_mgmt.alert (ends_at);
+
+CREATE VIEW token_mgmt.alert_log WITH (security_barrier) AS
+    WITH mine AS MATERIALIZED (SELECT * FROM token_mgmt._my_access)
+    SELECT a.alert_id, a.tenant, a.kind, a.scope, a.value, a.subject, a.starts_at, a.ends_at,
+        a.threshold, a.message, a.numbers, a.raised_at
+    FROM token_mgmt.alert a
+    WHERE EXISTS (SELECT FROM mine m WHERE (m.tenant IS NULL OR m.tenant = a.tenant)
+        AND (m.user_id IS NULL OR m.user_id = CASE a.scope WHEN 'user' THEN a.value
+            WHEN 'api_key' THEN a.numbers ->> 'user_id' END));
+COMMENT ON VIEW token_mgmt.alert_log IS
+    'Alerts that were raised, as far as the reader may see whom they are about';
+REVOKE ALL ON token_mgmt.alert_log FROM PUBLIC;
 
 CREATE TABLE token_mgmt.alert_sweep (
     is_only_row boolean NOT NULL DEFAULT true,
@@ -68,7 +80,7 @@ DECLARE
 BEGIN
     SELECT s.installed_at INTO books_since FROM token_mgmt.alert_sweep s;
     IF EXISTS (
-        SELECT FROM token_mgmt.alert_log l
+        SELECT FROM token_mgmt.alert l
         WHERE l.tenant = _raise_alert.tenant AND l.kind = _raise_alert.kind
             AND l.scope = _raise_alert.scope AND l.value = _raise_alert.value
             AND l.subject = _raise_alert.subject AND l.starts_at = _raise_alert.starts_at
@@ -82,12 +94,12 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    INSERT INTO token_mgmt.alert_log (tenant, kind, scope, value, subject, starts_at, ends_at,
+    INSERT INTO token_mgmt.alert (tenant, kind, scope, value, subject, starts_at, ends_at,
         threshold, message, numbers, installed_at)
     VALUES (_raise_alert.tenant, _raise_alert.kind, _raise_alert.scope, _raise_alert.value,
         _raise_alert.subject, _raise_alert.starts_at, _raise_alert.ends_at, _raise_alert.threshold,
         _raise_alert.message, _raise_alert.numbers, books_since)
-    ON CONFLICT ON CONSTRAINT alert_log_is_once DO NOTHING
+    ON CONFLICT ON CONSTRAINT alert_is_once DO NOTHING
     RETURNING alert_id INTO id;
     IF NOT FOUND THEN
         RETURN false;
@@ -122,9 +134,9 @@ AS $$
 DECLARE
     removed integer;
 BEGIN
-    DELETE FROM token_mgmt.alert_log l
+    DELETE FROM token_mgmt.alert l
     USING (
-        SELECT o.alert_id FROM token_mgmt.alert_log o
+        SELECT o.alert_id FROM token_mgmt.alert o
         WHERE o.ends_at < clock_timestamp() - token_mgmt._seconds_setting('alert_retention')
         ORDER BY o.ends_at LIMIT max_rows
         FOR UPDATE SKIP LOCKED

@@ -19,18 +19,27 @@ DECLARE
     raised integer := 0;
 BEGIN
     -- Settled tokens only: what is held may come back, and an alert cannot be taken back.
-    SELECT q.scope, q.metric, q.period, max(p.ends_at) AS ends_at, sum(p.used) AS used,
-        sum(p.held) AS held, CASE WHEN min(p.limit_version) = q.version THEN sum(p.allowance)
-            ELSE q.amount END AS amount
+    SELECT q.scope, q.metric, q.period, q.kind, q.length, max(p.ends_at) AS ends_at,
+        sum(p.used - p.credited) AS used, sum(p.held) AS held,
+        CASE WHEN min(p.limit_version) FILTER (WHERE p.slot = 0) >= q.version
+                AND q.kind = 'fixed' THEN sum(p.allowance)
+            ELSE q.amount + CASE WHEN q.increase_until > clock_timestamp() THEN q.increase
+                ELSE 0 END + sum(p.carried) END AS amount
     INTO b
     FROM token_mgmt.quota q
     JOIN token_mgmt.quota_period p ON p.tenant = q.tenant AND p.quota_id = q.quota_id
         AND p.scope_value = _raise_quota_alert.scope_value
-        AND p.starts_at = _raise_quota_alert.starts_at
+        AND CASE q.kind WHEN 'sliding' THEN p.ends_at > clock_timestamp()
+            ELSE p.starts_at = _raise_quota_alert.starts_at END
     WHERE q.tenant = _raise_quota_alert.tenant AND q.quota_id = _raise_quota_alert.quota_id
     GROUP BY q.tenant, q.quota_id;
     IF NOT FOUND OR b.amount <= 0 THEN
         RETURN 0;
+    END IF;
+    IF b.kind = 'sliding' THEN
+        -- It has no end: once for each span of its length.
+        starts_at := date_bin(b.length, clock_timestamp(), timestamptz '2000-01-01 00:00+00');
+        b.ends_at := starts_at + b.length;
     END IF;
     FOREACH threshold IN ARRAY
         token_mgmt._alert_thresholds(tenant, 'quota_threshold', b.scope, scope_value)
@@ -105,9 +114,11 @@ BEGIN
             FROM next n
             LEFT JOIN token_mgmt.quota q ON q.tenant = n.tenant AND q.quota_id = n.quota_id
                 AND n.used > 0 AND n.used >= least_threshold * CASE
-                    WHEN n.limit_version = q.version THEN n.allowance
+                    WHEN n.limit_version >= q.version THEN n.allowance
                     ELSE least(n.allowance, q.amount) END
-                AND n.starts_at <= n.ends_at - interval '1 hour'
+                AND q.kind = 'fixed' AND n.starts_at <= n.ends_at - interval '1 hour'
+                OR q.tenant = n.tenant AND q.quota_id = n.quota_id AND q.kind = 'sliding'
+                    AND n.starts_at = '-infinity' AND q.length >= interval '1 hour'
             WHERE q.quota_id IS NOT NULL OR n.row_no = chunk
             ORDER BY n.row_no
         LOOP
@@ -157,9 +168,6 @@ DECLARE
     threshold numeric;
     raised integer := 0;
 BEGIN
-    IF to_regproc('token_mgmt.usage_anomalies') IS NULL THEN
-        RETURN 0;
-    END IF;
     FOR a IN SELECT * FROM token_mgmt.usage_anomalies(clock_timestamp()) LOOP
         FOREACH threshold IN ARRAY
             token_mgmt._alert_thresholds(a.tenant, 'usage_anomaly', 'user', a.user_id)
@@ -193,9 +201,6 @@ DECLARE
     threshold numeric;
     raised integer := 0;
 BEGIN
-    IF to_regproc('token_mgmt._expiring_keys') IS NULL THEN
-        RETURN 0;
-    END IF;
     SELECT max(t) INTO most_days FROM (
         SELECT unnest(token_mgmt._shipped_thresholds('key_expiring'))
         UNION ALL

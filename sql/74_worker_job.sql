@@ -14,6 +14,8 @@ AS $$
         ('remove periods', '0', 'token_mgmt._remove_periods($1)'),
         ('remove reservations', '0', 'token_mgmt._remove_reservations($1)'),
         ('open ledger months', '0', 'token_mgmt._open_ledger_months()'),
+        ('roll up ledger', '0', 'token_mgmt._roll_up($1)'),
+        ('drop ledger months', '1 minute', 'token_mgmt._drop_ledger_months($1)'),
         ('anomaly alerts', '5 minutes', 'token_mgmt._raise_anomaly_alerts($1)'),
         ('key alerts', '1 minute', 'token_mgmt._raise_key_alerts($1)'),
         ('job alerts', '0', 'token_mgmt._raise_job_alerts()'),

@@ -209,7 +209,7 @@ def test_restored_alerts_never_meet_those_raised_meanwhile(db, tmp_path):
     dump, contents, rest = (tmp_path / name for name in ("dump", "contents", "rest"))
     db.run("pg_dump", "-Fc", "-f", str(dump))
     lines = db.run("pg_restore", "-l", str(dump)).stdout.splitlines(keepends=True)
-    alerts = [line for line in lines if " TABLE DATA token_mgmt alert_log " in line]
+    alerts = [line for line in lines if " TABLE DATA token_mgmt alert " in line]
     assert len(alerts) == 1
     contents.write_text("".join(line for line in lines if line not in alerts))
     rest.write_text("".join(alerts))

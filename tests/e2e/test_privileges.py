@@ -5,7 +5,7 @@ import pytest
 from books import findings, row, sqlstate, value
 
 TABLES = ["quota", "quota_period", "reservation", "usage_ledger", "usage_ledger_default",
-          "priority_share", "worker_job", "alert_rule", "alert_mute", "alert_log", "alert_sweep",
+          "priority_share", "worker_job", "alert_rule", "alert_mute", "alert", "alert_log", "alert_sweep",
           "quota_status", "open_reservations", "worker_status", "role_access", "api_key", "api_keys",
           "_my_access", "ledger_unrolled", "ledger_carried", "usage_rollup", "session_rollup",
           "installation", "usage_hourly", "usage_daily", "quota_change", "hot_quota", "quota_wait"]

@@ -33,7 +33,7 @@ SELECT * FROM pass WHERE job LIKE '%alerts';
 SELECT * FROM alert ORDER BY value, threshold;
 
 -- A period in slots is looked at as a whole.
-DELETE FROM token_mgmt.alert_log;
+DELETE FROM token_mgmt.alert;
 INSERT INTO token_mgmt.quota_period (tenant, quota_id, scope_value, starts_at, slot, ends_at, allowance, used, limit_version)
 SELECT tenant, quota_id, 'cat', '-infinity', slot, 'infinity', 50, used, 1
 FROM token_mgmt.quota, (VALUES (0, 49), (1, 30)) s (slot, used) WHERE value = '*';
@@ -45,7 +45,7 @@ SELECT value, threshold, numbers FROM alert WHERE value = 'cat';
 DELETE FROM token_mgmt.quota_period WHERE scope_value = 'cat';
 
 -- Rules: the most exact one holds. A muted value is silent until then; what still holds is raised after.
-DELETE FROM token_mgmt.alert_log;
+DELETE FROM token_mgmt.alert;
 SELECT tenant, kind, scope, value, thresholds, is_enabled FROM token_mgmt.set_alert_rule('quota_threshold', '{0.5}', scope => 'user');
 SELECT thresholds, is_enabled FROM token_mgmt.set_alert_rule('quota_threshold', is_enabled => false, scope => 'user', value => 'amy');
 SELECT token_mgmt._raise_quota_alerts(1000);
@@ -62,7 +62,7 @@ SELECT token_mgmt._raise_quota_alerts(1000);
 SELECT value, threshold, message FROM alert WHERE threshold > 1;
 
 -- The search goes on where it stopped, and finds each of many.
-DELETE FROM token_mgmt.alert_log;
+DELETE FROM token_mgmt.alert;
 DELETE FROM token_mgmt.alert_rule;
 INSERT INTO token_mgmt.quota_period (tenant, quota_id, scope_value, starts_at, ends_at, allowance, used, limit_version)
 SELECT tenant, quota_id, 'user ' || i, '-infinity', 'infinity', 100, CASE WHEN i % 5000 = 0 THEN 85 ELSE 20 END, 1
@@ -82,7 +82,7 @@ DELETE FROM token_mgmt.quota_period WHERE scope_value LIKE 'user %';
 SELECT token_mgmt.drop_quota('tenant', 'default', 'minute');
 DELETE FROM token_mgmt.quota_period WHERE ends_at < 'infinity';
 -- A job that fails stops no other, is shown, and is announced once until it has run well again.
-DELETE FROM token_mgmt.alert_log;
+DELETE FROM token_mgmt.alert;
 UPDATE token_mgmt.worker_job SET failures = 0, last_error = NULL;
 SELECT status FROM reserve_tokens('dan', 1, ttl => '1 microsecond');
 ALTER TABLE token_mgmt.reservation ADD CONSTRAINT planted CHECK (state <> 'expired');
@@ -96,7 +96,7 @@ SELECT job, status, failures, failed_in_row, last_error FROM token_mgmt.worker_s
 SELECT count(*) FROM alert;
 
 -- Alerts go when their retention is over; a total's period never ends.
-UPDATE token_mgmt.alert_log SET ends_at = ends_at - interval '91 days';
+UPDATE token_mgmt.alert SET ends_at = ends_at - interval '91 days';
 SELECT * FROM pass;
 SELECT * FROM token_mgmt.audit();
 

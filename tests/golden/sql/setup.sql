@@ -44,7 +44,7 @@ BEGIN
     DELETE FROM token_mgmt.quota_period;
     DELETE FROM token_mgmt.quota;
     DELETE FROM token_mgmt.priority_share;
-    DELETE FROM token_mgmt.alert_log;
+    DELETE FROM token_mgmt.alert;
     DELETE FROM token_mgmt.alert_rule;
     DELETE FROM token_mgmt.alert_mute;
     DELETE FROM token_mgmt.message;
