@@ -35,17 +35,18 @@ COMMENT ON TYPE token_mgmt.fitted IS
     'dropped or truncated (messages), and a receipt; status granted, fitted, reduced or denied; '
     'removed says what sanitising took out beforehand, as sanitize_messages() does';
 
-CREATE FUNCTION token_mgmt._count_messages(messages text, tools text, counter text) RETURNS text
+CREATE FUNCTION token_mgmt._count_messages(messages jsonb, tools jsonb, counter text) RETURNS jsonb
     LANGUAGE c IMMUTABLE PARALLEL SAFE COST 1000
     AS 'MODULE_PATHNAME', '_count_messages_wrapper';
-COMMENT ON FUNCTION token_mgmt._count_messages(text, text, text) IS
-    'JSON of message_count for messages and tools (JSON texts); not STRICT: tools may be NULL';
+COMMENT ON FUNCTION token_mgmt._count_messages(jsonb, jsonb, text) IS
+    'message_count as JSON; counter is the text of _counter(). Not STRICT: tools may be NULL';
 
-CREATE FUNCTION token_mgmt._fit(messages text, tools text, request text) RETURNS text
+CREATE FUNCTION token_mgmt._fit(messages jsonb, tools jsonb, request text) RETURNS jsonb
     LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10000
     AS 'MODULE_PATHNAME', '_fit_wrapper';
-COMMENT ON FUNCTION token_mgmt._fit(text, text, text) IS
-    'Fits messages as the request (JSON) says; JSON of the result. Not STRICT: tools may be NULL';
+COMMENT ON FUNCTION token_mgmt._fit(jsonb, jsonb, text) IS
+    'Fits messages as the request says, the text of _fit_settings(); the result as JSON. Not '
+    'STRICT: tools may be NULL';
 
 CREATE FUNCTION @extschema@.count_messages(model text, messages jsonb, tools jsonb DEFAULT NULL)
     RETURNS token_mgmt.message_count
@@ -58,8 +59,7 @@ BEGIN
             CASE WHEN model IS NULL THEN 'model' ELSE 'messages' END), NULL, NULL);
     END IF;
     RETURN jsonb_populate_record(NULL::token_mgmt.message_count, token_mgmt._count_messages(
-        messages::text, tools::text,
-        token_mgmt._counter(token_mgmt._resolve_model(model))::text)::jsonb);
+        messages, tools, token_mgmt._counter(token_mgmt._resolve_model(model))::text));
 END
 $$;
 COMMENT ON FUNCTION @extschema@.count_messages(text, jsonb, jsonb) IS
@@ -257,12 +257,12 @@ AS $$
 DECLARE
     rest integer;
 BEGIN
-    answer := token_mgmt._fit(messages::text, tools::text, settings::text);
+    answer := token_mgmt._fit(messages, tools, settings::text);
     IF is_default AND answer ->> 'status' = 'denied' THEN
         rest := answer ->> 'max_completion_tokens';
         IF rest >= greatest((settings ->> 'min_completion')::integer, 1) THEN
             settings := settings || jsonb_build_object('completion', rest);
-            answer := token_mgmt._fit(messages::text, tools::text, settings::text);
+            answer := token_mgmt._fit(messages, tools, settings::text);
         END IF;
     END IF;
 END

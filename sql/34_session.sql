@@ -112,7 +112,7 @@ CREATE FUNCTION token_mgmt._message_tokens(message jsonb, counter jsonb) RETURNS
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1000
 AS $$
     -- 3 prime the reply, once for a request.
-    SELECT (token_mgmt._count_messages(jsonb_build_array(message)::text, NULL, counter::text)::jsonb
+    SELECT (token_mgmt._count_messages(jsonb_build_array(message), NULL, counter::text)
         ->> 'total')::integer - 3
 $$;
 COMMENT ON FUNCTION token_mgmt._message_tokens(jsonb, jsonb) IS

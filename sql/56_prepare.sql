@@ -200,8 +200,7 @@ BEGIN
             END IF;
             -- Fitted anew by the stored settings: the same messages, whatever the model is by now.
             RETURN token_mgmt._prepared(token_mgmt._grant_of(earlier), token_mgmt._fit(
-                r.messages::text, r.tools::text, (earlier.prepared -> 'settings')::text)::jsonb,
-                r.messages);
+                r.messages, r.tools, (earlier.prepared -> 'settings')::text), r.messages);
         END IF;
     END IF;
 
@@ -230,7 +229,7 @@ BEGIN
             IF from_session THEN
                 r := token_mgmt._messages_of(r, m, earlier.prepared);
             END IF;
-            answer := token_mgmt._fit(r.messages::text, r.tools::text,
+            answer := token_mgmt._fit(r.messages, r.tools,
                 (earlier.prepared -> 'settings')::text);
         END IF;
     END IF;

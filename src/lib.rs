@@ -10,6 +10,7 @@ mod cutting;
 mod error;
 mod fitting;
 mod identifier;
+mod jsonb;
 mod parsing;
 mod sanitizing;
 mod settings;

@@ -69,13 +69,8 @@ fn moves(cut_step: CutStep) -> (u64, u64) {
     for number in 0..TURNS {
         let [question, answer] = turn(number);
         messages.push(question);
-        let fitted = fit(
-            Conversation::from_list(messages.clone()),
-            &Tools::default(),
-            &counter,
-            &request,
-        )
-        .unwrap();
+        let conversation = Conversation::from_list(messages.clone());
+        let fitted = json!(fit(conversation, &Tools::default(), &counter, &request).unwrap());
         let receipt = fitted["receipt"].as_array().unwrap();
         last = receipt
             .iter()

@@ -110,7 +110,7 @@ fn work_by(
         omit_unchanged: false,
     };
     let conversation = Conversation::from_list(messages);
-    let answer = fit(conversation, &Tools::default(), &counter, &request).unwrap();
+    let answer = json!(fit(conversation, &Tools::default(), &counter, &request).unwrap());
     assert_eq!(answer["status"], "fitted");
     (
         meter.calls.get() as f64 / count,

@@ -21,8 +21,8 @@ pub(super) fn malformed_messages(found: String) -> CoreError {
         .hint(SHAPE_HINT)
 }
 
-/// Parses tool definitions; absent, `null` and `[]` all mean that there are none.
-pub fn parse_tools(tools: Option<&str>) -> Result<Tools, CoreError> {
+/// Reads tool definitions; `null` and `[]` both mean that there are none.
+pub fn read_tools(tools: Value) -> Result<Tools, CoreError> {
     let malformed = |found: String| {
         CoreError::malformed("tools are malformed")
             .detail(found)
@@ -31,10 +31,7 @@ pub fn parse_tools(tools: Option<&str>) -> Result<Tools, CoreError> {
              \"parameters\": {...}}}, ...]. Tools are counted from 0.",
             )
     };
-    let Some(tools) = tools else {
-        return Ok(Tools::default());
-    };
-    match parse("tools", tools)? {
+    match tools {
         Value::Null => Ok(Tools::default()),
         Value::Array(tools) => Tools::new(tools).map_err(malformed),
         other => Err(malformed(format!(
@@ -47,20 +44,30 @@ pub fn parse_tools(tools: Option<&str>) -> Result<Tools, CoreError> {
 /// Parses JSON of any shape; `what` names it in errors.
 pub fn parse(what: &str, json: &str) -> Result<Value, CoreError> {
     if has_reserved_key(json) {
-        return Err(CoreError::malformed(format!("{what} are malformed"))
-            .detail("An object has a key that is reserved for numbers, \"$serde_json::...\".")
-            .hint("Rename the key."));
+        return Err(reserved_key(what));
     }
     serde_json::from_str(json).map_err(|error| {
         if error.to_string().starts_with("recursion limit") {
-            return CoreError::new(ErrorKind::TooLarge, format!("{what} are nested too deeply"))
-                .detail(format!("At most {} levels are read.", MAX_DEPTH - 1))
-                .hint("Pass deeply nested data as text.");
+            return too_deep(what);
         }
         let (line, column) = (error.line(), error.column());
         CoreError::malformed(format!("{what} are not valid JSON"))
             .detail(format!("Reading stopped at line {line}, column {column}."))
     })
+}
+
+/// The error of JSON with an object that has the reserved key.
+pub fn reserved_key(what: &str) -> CoreError {
+    CoreError::malformed(format!("{what} are malformed"))
+        .detail("An object has a key that is reserved for numbers, \"$serde_json::...\".")
+        .hint("Rename the key.")
+}
+
+/// The error of JSON that is nested deeper than it is read.
+pub fn too_deep(what: &str) -> CoreError {
+    CoreError::new(ErrorKind::TooLarge, format!("{what} are nested too deeply"))
+        .detail(format!("At most {} levels are read.", MAX_DEPTH - 1))
+        .hint("Pass deeply nested data as text.")
 }
 
 fn has_reserved_key(json: &str) -> bool {

@@ -14,8 +14,8 @@ mod total;
 
 pub use conversation::Conversation;
 pub use counter::{Basis, Counter, Factor, Tokenizer, from_json as counter_from_json, unit_factor};
-pub use input::parse_tools;
-pub(crate) use input::{kind_of, parse};
+pub(crate) use input::kind_of;
+pub use input::{parse, read_tools, reserved_key, too_deep};
 pub use message::{MessageCount, TextCount, count_message, section_of};
 pub use shape::{Format, Role, Section, Steering};
 pub use split::{Part, split_json, split_messages};
@@ -23,17 +23,24 @@ pub use tools::{Tools, ToolsCount};
 pub use total::Total;
 
 use crate::error::CoreError;
-use serde_json::json;
+use serde_json::{Value, json};
 
-/// Counts a request. `messages` and `tools` are JSON as the OpenAI chat API takes them, `counter`
+/// Counts a request. `messages` and `tools` are JSON as the chat APIs take them, `counter`
 /// is `{"encoding", "basis", "low_factor", "high_factor", "images"}` (the last a name of
 /// [`image::ImageRule`]). The answer is a JSON object with
 /// `total` (tokens, the upper bound), its parts `system`, `history`, `rag`, `tools`, `images` and
 /// `overhead`, the `method`, the bounds `low` and `high`, and `messages` (how many there are).
 pub fn count_json(messages: &str, tools: Option<&str>, counter: &str) -> Result<String, CoreError> {
+    let messages = parse("messages", messages)?;
+    let tools = tools.map(|tools| parse("tools", tools)).transpose()?;
+    count_values(messages, tools.unwrap_or_default(), counter).map(|answer| answer.to_string())
+}
+
+/// [`count_json`] for JSON that has been read; tools are null where there are none.
+pub fn count_values(messages: Value, tools: Value, counter: &str) -> Result<Value, CoreError> {
     let counter = counter::from_json(counter)?;
-    let conversation = Conversation::parse(messages)?;
-    let tools = parse_tools(tools)?;
+    let conversation = Conversation::from_value(messages)?;
+    let tools = read_tools(tools)?;
     let mut defined = tools.count(&counter);
     if first_system(&conversation).is_some() {
         defined = defined.beside_system();
@@ -42,7 +49,7 @@ pub fn count_json(messages: &str, tools: Option<&str>, counter: &str) -> Result<
     for count in count_messages(&counter, &conversation, !tools.is_empty()) {
         total.add(&count);
     }
-    let answer = json!({
+    Ok(json!({
         "total": total.tokens(),
         "system": total.system,
         "history": total.history,
@@ -54,8 +61,7 @@ pub fn count_json(messages: &str, tools: Option<&str>, counter: &str) -> Result<
         "low": total.low(),
         "high": total.tokens(),
         "messages": conversation.messages.len(),
-    });
-    Ok(answer.to_string())
+    }))
 }
 
 /// Counts each message once, in order. With tools the first system message gains a newline

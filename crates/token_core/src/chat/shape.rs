@@ -1,6 +1,7 @@
 //! What a message is made of, in each of the shapes that are taken. Indexes are those of the input
 //! array, from 0.
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// The key under which steering travels with a message; it is never part of the prompt.
@@ -218,7 +219,8 @@ fn is_thinking_type(name: &str) -> bool {
 }
 
 /// What a part of a conversation is for; each kind has a budget of its own.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Section {
     System,
     User,

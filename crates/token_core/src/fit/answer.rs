@@ -6,44 +6,41 @@ use super::{Request, Work};
 use crate::chat::shape::STEERING_KEY;
 use crate::chat::{Counter, MessageCount, Section, Total};
 use crate::window::{Denial, Grant};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
 /// A prompt past this share of the window is warned about.
 const WARNING_PERCENT: u64 = 85;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Action {
     Kept,
     Cut,
     /// A summary stands for it.
     Summarised,
     Dropped,
-}
-
-impl Action {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Kept => "kept",
-            Self::Cut => "cut",
-            Self::Summarised => "summarised",
-            Self::Dropped => "dropped",
-        }
-    }
+    /// A summary, which was not in the input.
+    Inserted,
 }
 
 /// What happened to one message of the input.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Receipt {
+    /// In the input's list; none for what is not in it.
+    pub index: Option<usize>,
     pub action: Action,
     pub rule: &'static str,
     pub tokens_before: u64,
     pub tokens_after: u64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub edits: Vec<Edit>,
 }
 
 impl Receipt {
-    pub fn kept(tokens: u64) -> Self {
+    pub fn kept(index: Option<usize>, tokens: u64) -> Self {
         Self {
+            index,
             action: Action::Kept,
             rule: "fits",
             tokens_before: tokens,
@@ -69,20 +66,6 @@ impl Receipt {
         self.rule = rule;
         self.edits.push(edit);
     }
-
-    fn into_json(self, index: Option<usize>) -> Value {
-        let mut entry = json!({
-            "index": index,
-            "action": self.action.name(),
-            "rule": self.rule,
-            "tokens_before": self.tokens_before,
-            "tokens_after": self.tokens_after,
-        });
-        if !self.edits.is_empty() {
-            entry["edits"] = self.edits.into_iter().map(Edit::into_json).collect();
-        }
-        entry
-    }
 }
 
 /// A message that was not in the input.
@@ -93,24 +76,93 @@ pub struct Insert {
     pub is_first: bool,
 }
 
+/// What fitting says, as its hosts see it.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    Granted(Box<Granted>),
+    Denied(Denied),
+}
+
+/// A request that does not fit.
+#[derive(Serialize)]
+pub struct Denied {
+    status: &'static str,
+    cause: &'static str,
+    /// As counted.
+    prompt_tokens: u64,
+    /// The smallest prompt that fitting could reach.
+    needed_tokens: u64,
+    completion_tokens: u64,
+    limit: u64,
+    excess: u64,
+    /// The largest completion that would fit.
+    max_completion_tokens: u64,
+    sections: Vec<Line>,
+}
+
+/// A request that fits.
+#[derive(Serialize)]
+pub struct Granted {
+    status: &'static str,
+    message_count: usize,
+    prompt_tokens: u64,
+    method: &'static str,
+    low: u64,
+    completion_tokens: u64,
+    dropped: usize,
+    truncated: usize,
+    needs_summary: bool,
+    warnings: Vec<String>,
+    receipt: Vec<Entry>,
+    breakdown: Breakdown,
+    sections: Vec<Line>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<Value>,
+}
+
+/// One entry for each message of the input, and one for the summary.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Entry {
+    Received(Receipt),
+    Inserted {
+        #[serde(flatten)]
+        receipt: Receipt,
+        /// Before which message of the input.
+        at: Option<usize>,
+        message: Value,
+    },
+}
+
+#[derive(Serialize)]
+struct Breakdown {
+    system: u64,
+    history: u64,
+    rag: u64,
+    tools: u64,
+    images: u64,
+    overhead: u64,
+}
+
 /// A request that does not fit: `prompt` as counted, `least` the smallest prompt that fitting
 /// could reach, `room` the largest completion that would fit.
-pub fn denied(denial: &Denial, prompt: u64, least: u64, room: u64, lines: Vec<Line>) -> Value {
-    json!({
-        "status": "denied",
-        "cause": denial.cause.name(),
-        "prompt_tokens": prompt,
-        "needed_tokens": least,
-        "completion_tokens": denial.completion,
-        "limit": denial.limit,
-        "excess": denial.excess,
-        "max_completion_tokens": room,
-        "sections": lines.into_iter().map(Line::into_json).collect::<Vec<_>>(),
+pub fn denied(denial: &Denial, prompt: u64, least: u64, room: u64, sections: Vec<Line>) -> Answer {
+    Answer::Denied(Denied {
+        status: "denied",
+        cause: denial.cause.name(),
+        prompt_tokens: prompt,
+        needed_tokens: least,
+        completion_tokens: denial.completion,
+        limit: denial.limit,
+        excess: denial.excess,
+        max_completion_tokens: room,
+        sections,
     })
 }
 
 /// A request that fits, its messages already changed.
-pub struct Answer<'a> {
+pub struct Outcome<'a> {
     pub work: Work,
     pub counter: &'a Counter<'a>,
     pub request: &'a Request,
@@ -122,16 +174,16 @@ pub struct Answer<'a> {
     pub grant: Grant,
 }
 
-impl Answer<'_> {
-    pub fn into_json(mut self) -> Value {
+impl Outcome<'_> {
+    pub fn into_answer(mut self) -> Answer {
         let total = self.total;
-        let prompt = total.tokens();
+        let prompt_tokens = total.tokens();
         let status = match (self.is_fitted, self.grant.is_reduced) {
             (true, _) => "fitted",
             (false, true) => "reduced",
             (false, false) => "granted",
         };
-        let warnings = self.warnings(prompt);
+        let warnings = self.warnings(prompt_tokens);
         let (dropped, truncated) = (self.number_of(Action::Dropped), self.number_of(Action::Cut));
         let summarised = self.number_of(Action::Summarised);
         let needs_summary = self.work.has_lost_history();
@@ -144,26 +196,23 @@ impl Answer<'_> {
             }
         }
         let (messages, at) = self.take_messages();
-        let message_count = messages.len();
-        let mut answer = json!({
-            "status": status,
-            "message_count": message_count,
-            "prompt_tokens": prompt,
-            "method": total.method(self.counter),
-            "low": total.low(),
-            "completion_tokens": self.grant.completion,
-            "dropped": dropped + summarised,
-            "truncated": truncated,
-            "needs_summary": needs_summary,
-            "warnings": warnings,
-            "receipt": self.receipt_json(at, &messages),
-            "breakdown": breakdown(&total),
-            "sections": self.lines.into_iter().map(Line::into_json).collect::<Vec<_>>(),
-        });
-        if !(is_unchanged && self.request.omit_unchanged) {
-            answer["messages"] = self.work.conversation.with(messages);
-        }
-        answer
+        Answer::Granted(Box::new(Granted {
+            status,
+            message_count: messages.len(),
+            prompt_tokens,
+            method: total.method(self.counter),
+            low: total.low(),
+            completion_tokens: self.grant.completion,
+            dropped: dropped + summarised,
+            truncated,
+            needs_summary,
+            warnings,
+            receipt: self.take_receipt(at, &messages),
+            breakdown: breakdown(&total),
+            sections: self.lines,
+            messages: (!(is_unchanged && self.request.omit_unchanged))
+                .then(|| self.work.conversation.with(messages)),
+        }))
     }
 
     /// Whether the messages go out as they came in.
@@ -222,36 +271,32 @@ impl Answer<'_> {
         warnings
     }
 
-    /// One entry for each message of the input, and one for the summary at `at` among `messages`.
-    fn receipt_json(&mut self, at: usize, messages: &[Value]) -> Vec<Value> {
-        let receipts = std::mem::take(&mut self.work.receipt)
-            .into_iter()
-            .enumerate();
-        let entries = receipts
-            .map(|(index, receipt)| receipt.into_json(self.work.conversation.input_index(index)));
-        let mut entries: Vec<Value> = entries.collect();
+    /// The summary is at `at` among `messages`.
+    fn take_receipt(&mut self, at: usize, messages: &[Value]) -> Vec<Entry> {
+        let receipts = std::mem::take(&mut self.work.receipt).into_iter();
+        let mut entries: Vec<Entry> = receipts.map(Entry::Received).collect();
         if let Some(summary) = &self.summary {
-            entries.push(json!({
-                "index": null,
-                "action": "inserted",
-                "rule": "summary",
-                "tokens_before": 0,
-                "tokens_after": summary.count.tokens(),
-                "at": self.work.conversation.input_index(at),
-                "message": messages[at],
-            }));
+            let mut receipt = Receipt::kept(None, summary.count.tokens());
+            receipt.action = Action::Inserted;
+            receipt.rule = "summary";
+            receipt.tokens_before = 0;
+            entries.push(Entry::Inserted {
+                receipt,
+                at: self.work.conversation.input_index(at),
+                message: messages[at].clone(),
+            });
         }
         entries
     }
 }
 
-fn breakdown(total: &Total) -> Value {
-    json!({
-        "system": total.system,
-        "history": total.history,
-        "rag": total.rag,
-        "tools": total.tools,
-        "images": total.images,
-        "overhead": total.overhead,
-    })
+fn breakdown(total: &Total) -> Breakdown {
+    Breakdown {
+        system: total.system,
+        history: total.history,
+        rag: total.rag,
+        tools: total.tools,
+        images: total.images,
+        overhead: total.overhead,
+    }
 }

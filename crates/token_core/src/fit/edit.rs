@@ -1,9 +1,11 @@
 //! Changes of messages, as the receipt has them: whoever has the input and the receipt can make the
 //! output.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "edit", rename_all = "lowercase")]
 pub enum Edit {
     /// The characters from `from` to `to` of the text at `path` gave way to `text`.
     Replace {
@@ -16,21 +18,6 @@ pub enum Edit {
     Squeeze { path: String },
     /// These content blocks went.
     Remove { blocks: Vec<usize> },
-}
-
-impl Edit {
-    pub fn into_json(self) -> Value {
-        match self {
-            Self::Replace {
-                path,
-                from,
-                to,
-                text,
-            } => json!({"edit": "replace", "path": path, "from": from, "to": to, "text": text}),
-            Self::Squeeze { path } => json!({"edit": "squeeze", "path": path}),
-            Self::Remove { blocks } => json!({"edit": "remove", "blocks": blocks}),
-        }
-    }
 }
 
 /// The text at a JSON pointer.

@@ -22,34 +22,53 @@ pub use budget::Budgets;
 pub use request::{CutStep, Options, Request, Strategy};
 
 use crate::chat::{self, Conversation, Counter, MessageCount, Section, Steering, Tools, Total};
-use crate::chat::{Format, ToolsCount, parse_tools};
+use crate::chat::{Format, ToolsCount, read_tools};
 use crate::cut;
 use crate::error::CoreError;
 use crate::sanitize::{Removal, sanitize};
 use crate::window::{Cause, Denial, Overflow, Verdict};
-use answer::{Answer, Receipt};
+pub use answer::Answer;
+use answer::{Outcome, Receipt};
 use edit::{Edit, remove_blocks};
 use plan::{Plan, Planner};
 use sections::Parts;
-use serde_json::Value;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 /// Fits a request. `messages` are JSON in one of the shapes of [`Conversation`], `tools` as the API
 /// takes them, `request` is a [`Request`] as JSON; the answer is a JSON object, see [`fit`].
 pub fn fit_json(messages: &str, tools: Option<&str>, request: &str) -> Result<String, CoreError> {
+    let messages = chat::parse("messages", messages)?;
+    let tools = tools.map(|tools| chat::parse("tools", tools)).transpose()?;
+    let answer = fit_values(messages, tools.unwrap_or_default(), request)?;
+    Ok(json!(answer).to_string())
+}
+
+/// [`fit_json`] for JSON that has been read; tools are null where there are none.
+pub fn fit_values(
+    mut messages: Value,
+    tools: Value,
+    request: &str,
+) -> Result<impl Serialize, CoreError> {
     let (mut request, counter, rules) = request::from_json(request)?;
     let mut removed = Vec::new();
-    let conversation = if rules.is_empty() {
-        Conversation::parse(messages)?
-    } else {
-        let mut value = chat::parse("messages", messages)?;
-        removed = sanitize(&mut value, &rules);
+    if !rules.is_empty() {
+        removed = sanitize(&mut messages, &rules);
         request.omit_unchanged &= removed.is_empty();
-        Conversation::from_value(value)?
-    };
-    let tools = parse_tools(tools)?;
-    let mut answer = fit(conversation, &tools, &counter, &request)?;
-    answer["removed"] = removed.iter().map(Removal::to_json).collect();
-    Ok(answer.to_string())
+    }
+    let conversation = Conversation::from_value(messages)?;
+    let tools = read_tools(tools)?;
+    let answer = fit(conversation, &tools, &counter, &request)?;
+    let removed = removed.iter().map(Removal::to_json).collect();
+    Ok(Sanitized { answer, removed })
+}
+
+/// What fitting says, and what was taken out before.
+#[derive(Serialize)]
+struct Sanitized {
+    #[serde(flatten)]
+    answer: Answer,
+    removed: Vec<Value>,
 }
 
 /// Fits messages whose shape has been checked. The answer has `status` `granted`, `fitted` or
@@ -59,7 +78,7 @@ pub fn fit(
     tools: &Tools,
     counter: &Counter,
     request: &Request,
-) -> Result<Value, CoreError> {
+) -> Result<Answer, CoreError> {
     request.window.check()?;
     let mut work = Work::start(conversation, tools, counter, request)?;
     let prompt = work.total().tokens();
@@ -102,7 +121,7 @@ pub fn fit(
         total.add(&summary.count);
     }
     match decide(total.tokens()) {
-        Verdict::Granted(grant) => Ok(Answer {
+        Verdict::Granted(grant) => Ok(Outcome {
             is_fitted: may_change && plan.is_needed,
             lines: work.lines(request, &parts.ranking.last_user),
             work,
@@ -112,7 +131,7 @@ pub fn fit(
             total,
             grant,
         }
-        .into_json()),
+        .into_answer()),
         Verdict::Denied(denial) => {
             Ok(work.denied(counter, request, prompt, reached, &parts, &denial))
         }
@@ -144,7 +163,8 @@ impl Work {
         let before = chat::count_messages(counter, &conversation, !tools.is_empty());
         let mut receipt: Vec<Receipt> = before
             .iter()
-            .map(|count| Receipt::kept(count.tokens()))
+            .enumerate()
+            .map(|(at, count)| Receipt::kept(conversation.input_index(at), count.tokens()))
             .collect();
         let mut partly = Vec::new();
         for (index, loss) in losses.into_iter().enumerate() {
@@ -317,7 +337,7 @@ impl Work {
         reached: u64,
         parts: &Parts,
         denial: &Denial,
-    ) -> Value {
+    ) -> Answer {
         let least = self.plan(counter, request, parts, 0).reached;
         let room = request.window.room_beside(reached);
         let lines = self.lines(request, &parts.ranking.last_user);

@@ -5,7 +5,7 @@ use super::rank::{Dialogue, Ranking};
 use super::request::Request;
 use super::{Work, answer::Action};
 use crate::chat::{Format, Role, Section};
-use serde_json::{Value, json};
+use serde::Serialize;
 
 /// Who is in which section, and what of each may go.
 pub struct Parts {
@@ -14,24 +14,13 @@ pub struct Parts {
 }
 
 /// One section's line in the budget table.
+#[derive(Serialize)]
 pub struct Line {
     pub section: Section,
     budget: Option<u64>,
     pub used: u64,
     pub kept: usize,
     dropped: usize,
-}
-
-impl Line {
-    pub fn into_json(self) -> Value {
-        json!({
-            "section": self.section.name(),
-            "budget": self.budget,
-            "used": self.used,
-            "kept": self.kept,
-            "dropped": self.dropped,
-        })
-    }
 }
 
 impl Work {
@@ -147,7 +136,7 @@ impl Work {
             if let Some(line) = line {
                 line.used += receipt.tokens_after;
                 match receipt.action {
-                    Action::Kept | Action::Cut => line.kept += 1,
+                    Action::Kept | Action::Cut | Action::Inserted => line.kept += 1,
                     Action::Dropped | Action::Summarised => line.dropped += 1,
                 }
             }
