@@ -12,7 +12,8 @@ const SHORT_WEIGHT_SIGN: u16 = 0x0040;
 const SHORT_WEIGHT: u16 = 0x003F;
 const LONG_SCALE: u16 = 0x3FFF;
 
-/// Decimals of one digit to the base 10,000.
+const BASE: u64 = 10_000;
+/// Decimals of one digit to that base.
 const WIDTH: usize = 4;
 /// The length word in front of every numeric.
 const LENGTH: usize = 4;
@@ -131,12 +132,19 @@ impl Numeric {
         Self::normal(is_negative, u16::try_from(scale).ok()?, weight, digits).filter(|_| is_known)
     }
 
+    pub fn from_i64(number: i64) -> Self {
+        Self {
+            is_negative: number < 0,
+            ..Self::from_u64(number.unsigned_abs())
+        }
+    }
+
     pub fn from_u64(number: u64) -> Self {
         let mut digits = Vec::new();
         let mut rest = number;
         while rest > 0 {
-            digits.push((rest % 10_000) as i16);
-            rest /= 10_000;
+            digits.push((rest % BASE) as i16);
+            rest /= BASE;
         }
         digits.reverse();
         let weight = digits.len().saturating_sub(1) as i16;
@@ -148,13 +156,6 @@ impl Numeric {
             scale: 0,
             weight,
             digits,
-        }
-    }
-
-    pub fn from_i64(number: i64) -> Self {
-        Self {
-            is_negative: number < 0,
-            ..Self::from_u64(number.unsigned_abs())
         }
     }
 
@@ -197,6 +198,16 @@ impl Numeric {
             out.extend(digit.to_ne_bytes());
         }
     }
+}
+
+/// Appends an integer, most of which have one digit.
+pub fn append_u64(number: u64, out: &mut Vec<u8>) {
+    if number == 0 || number >= BASE {
+        return Numeric::from_u64(number).append_to(out);
+    }
+    out.extend(length_word(LENGTH + 4).to_ne_bytes());
+    out.extend(SHORT.to_ne_bytes());
+    out.extend((number as i16).to_ne_bytes());
 }
 
 /// Decimals of a digit to the base 10,000 that comes first.

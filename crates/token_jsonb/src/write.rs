@@ -4,9 +4,9 @@ mod object;
 mod sequence;
 
 use crate::layout::{CONTAINER, FALSE, MOST, NULL, NUMERIC, STRING, TRUE, aligned};
-use crate::numeric::Numeric;
+use crate::numeric::{Numeric, append_u64};
 use crate::read::RESERVED_KEY;
-use object::Object;
+use object::{Object, Pair};
 use sequence::Sequence;
 use serde::ser::{Error, Impossible, Serialize, Serializer};
 use std::borrow::Cow;
@@ -39,6 +39,7 @@ pub fn write<C: Encode>(
     let mut writer = Writer {
         out: Vec::new(),
         spare: Vec::new(),
+        pairs: Vec::new(),
         encode,
     };
     let slot = value.serialize(&mut writer)?;
@@ -52,6 +53,8 @@ pub struct Writer<C> {
     out: Vec<u8>,
     /// Where an object is put together.
     spare: Vec<u8>,
+    /// Of the objects that are being written, the outer ones first.
+    pairs: Vec<Pair>,
     encode: C,
 }
 
@@ -183,18 +186,14 @@ impl<'w, C: Encode> Serializer for &'w mut Writer<C> {
         Sequence::start(self, Some(len))
     }
 
-    fn serialize_map(self, len: Option<usize>) -> Result<Object<'w, C>, Self::Error> {
-        Ok(Object::start(self, len.unwrap_or_default()))
+    fn serialize_map(self, _: Option<usize>) -> Result<Object<'w, C>, Self::Error> {
+        Ok(Object::start(self))
     }
 
-    fn serialize_struct(
-        self,
-        name: &'static str,
-        len: usize,
-    ) -> Result<Object<'w, C>, Self::Error> {
+    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Object<'w, C>, Self::Error> {
         Ok(match name {
             RESERVED_KEY => Object::number(self),
-            _ => Object::start(self, len),
+            _ => Object::start(self),
         })
     }
 
@@ -206,7 +205,12 @@ impl<'w, C: Encode> Serializer for &'w mut Writer<C> {
         serialize_u8(u8) as from_u64;
         serialize_u16(u16) as from_u64;
         serialize_u32(u32) as from_u64;
-        serialize_u64(u64) as from_u64;
+    }
+
+    fn serialize_u64(self, number: u64) -> Result<Slot, Self::Error> {
+        let slot = self.align(NUMERIC);
+        append_u64(number, &mut self.out);
+        Ok(slot)
     }
 
     no! {

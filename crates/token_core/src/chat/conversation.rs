@@ -1,7 +1,7 @@
 //! A list of messages in the shape it came in, which is the shape it goes back in.
 
 use super::input::{kind_of, malformed_messages, parse};
-use super::shape::{Format, STEERING_KEY, block_type, blocks, string};
+use super::shape::{Field, Format, STEERING_KEY, block_type, blocks, string};
 use crate::check::{self, Provider};
 use crate::error::CoreError;
 use serde_json::{Map, Value, json};
@@ -155,7 +155,7 @@ fn format_of(messages: &[Value]) -> Format {
                 "tool_use" | "tool_result" | "thinking" | "redacted_thinking" => {
                     Some(Format::Anthropic)
                 }
-                "image" | "document" if block.get("source").is_some() => Some(Format::Anthropic),
+                "image" | "document" if block.field("source").is_some() => Some(Format::Anthropic),
                 _ => None,
             }),
     };

@@ -3,7 +3,7 @@
 
 use super::Counter;
 use super::media;
-use super::shape::{self, Format, Role, STEERING_KEY, Section};
+use super::shape::{self, Field, Format, Role, STEERING_KEY, Section};
 use serde_json::{Map, Value};
 
 /// Framing of every message, and of a name (openai-cookbook "How to count tokens").
@@ -211,11 +211,11 @@ impl Tally<'_> {
         let Value::Object(map) = call else {
             return self.json(call);
         };
-        if let Some(Value::String(id)) = map.get("id") {
+        if let Some(Value::String(id)) = map.field("id") {
             self.upper(id);
         }
         for key in ["function", "custom"] {
-            match map.get(key) {
+            match map.field(key) {
                 Some(Value::Object(called)) => self.called(called),
                 Some(other) => self.unknown(key, other),
                 None => {}

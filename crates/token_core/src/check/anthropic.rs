@@ -1,7 +1,7 @@
 //! The shape of Anthropic messages.
 
 use super::openai::{has_strings, unknown_role};
-use crate::chat::shape::{STEERING_KEY, block_type, string};
+use crate::chat::shape::{Field, STEERING_KEY, block_type, string};
 use serde_json::{Map, Value};
 
 /// What is wrong with a message, if anything is. The system prompt comes first, as a message of role
@@ -11,7 +11,7 @@ pub(super) fn found_in_message(
     message: &Value,
     map: &Map<String, Value>,
 ) -> Option<String> {
-    let role = match map.get("role") {
+    let role = match map.field("role") {
         None | Some(Value::Null) => return Some("has no \"role\"".into()),
         Some(Value::String(role)) => role.as_str(),
         Some(_) => return Some("has a \"role\" that is not a string".into()),
@@ -27,7 +27,7 @@ pub(super) fn found_in_message(
     if map.keys().any(|key| !known.contains(&key.as_str())) {
         return Some("has a key beside \"role\" and \"content\"".into());
     }
-    match message.get("content").unwrap_or(&Value::Null) {
+    match message.field("content").unwrap_or(&Value::Null) {
         Value::String(text) if text.is_empty() && role != "assistant" && role != "system" => {
             Some("has an empty \"content\"".into())
         }
@@ -68,7 +68,7 @@ fn found_in_block(role: &str, block: &Value) -> Option<&'static str> {
         "thinking" | "redacted_thinking" if role != "assistant" => {
             Some("of thinking that is not an assistant's")
         }
-        "image" if !block.get("source").is_some_and(Value::is_object) => {
+        "image" if !block.field("source").is_some_and(Value::is_object) => {
             Some("of type \"image\" without a \"source\"")
         }
         _ => None,

@@ -1,12 +1,12 @@
 //! The shape of OpenAI chat messages.
 
-use crate::chat::shape::{Format, Role};
+use crate::chat::shape::{Field, Format, Role};
 use serde_json::{Map, Value};
 use std::collections::HashSet;
 
 /// What is wrong with a message, if anything is.
 pub(super) fn found_in_message(message: &Value, map: &Map<String, Value>) -> Option<String> {
-    let role = match map.get("role") {
+    let role = match map.field("role") {
         None | Some(Value::Null) => return Some("has no \"role\"".into()),
         Some(Value::String(name)) => match Role::from_name(name) {
             Some(role) => role,
@@ -17,7 +17,7 @@ pub(super) fn found_in_message(message: &Value, map: &Map<String, Value>) -> Opt
     found_in_names(role, map)
         .or_else(|| found_in_calls(role, map))
         .or_else(|| {
-            let content = map.get("content").unwrap_or(&Value::Null);
+            let content = map.field("content").unwrap_or(&Value::Null);
             found_in_content(content, may_lack_content(role, message))
         })
 }
@@ -33,8 +33,8 @@ pub(super) fn unknown_role(name: &str) -> String {
 }
 
 fn found_in_names(role: Role, map: &Map<String, Value>) -> Option<String> {
-    let name = map.get("name").unwrap_or(&Value::Null);
-    if role == Role::Tool && !map.get("tool_call_id").is_some_and(Value::is_string) {
+    let name = map.field("name").unwrap_or(&Value::Null);
+    if role == Role::Tool && !map.field("tool_call_id").is_some_and(Value::is_string) {
         return Some("has role \"tool\" but no \"tool_call_id\"".into());
     }
     if role == Role::Function && !name.is_string() {
@@ -48,11 +48,11 @@ fn found_in_calls(role: Role, map: &Map<String, Value>) -> Option<String> {
     if role != Role::Assistant {
         return None;
     }
-    let function_call = map.get("function_call").filter(|call| !call.is_null());
+    let function_call = map.field("function_call").filter(|call| !call.is_null());
     if function_call.is_some_and(|call| !has_strings(call, &["name", "arguments"])) {
         return Some("has a \"function_call\" without a \"name\" and \"arguments\"".into());
     }
-    let calls = match map.get("tool_calls") {
+    let calls = match map.field("tool_calls") {
         None | Some(Value::Null) => return None,
         Some(Value::Array(calls)) => calls,
         Some(_) => return Some("has \"tool_calls\" that are not an array".into()),
@@ -62,7 +62,7 @@ fn found_in_calls(role: Role, map: &Map<String, Value>) -> Option<String> {
     }
     let mut ids = HashSet::new();
     calls.iter().enumerate().find_map(|(at, call)| {
-        let Some(id) = call.get("id").and_then(Value::as_str) else {
+        let Some(id) = call.field("id").and_then(Value::as_str) else {
             return Some(format!("has tool call {at} without an \"id\""));
         };
         if !ids.insert(id) {
@@ -71,10 +71,10 @@ fn found_in_calls(role: Role, map: &Map<String, Value>) -> Option<String> {
             ));
         }
         let is_function = call
-            .get("function")
+            .field("function")
             .is_some_and(|f| has_strings(f, &["name", "arguments"]));
         let is_custom = call
-            .get("custom")
+            .field("custom")
             .is_some_and(|c| has_strings(c, &["name", "input"]));
         (!is_function && !is_custom)
             .then(|| format!("has tool call {at} without a function's \"name\" and \"arguments\""))
@@ -83,13 +83,13 @@ fn found_in_calls(role: Role, map: &Map<String, Value>) -> Option<String> {
 
 pub(super) fn has_strings(value: &Value, keys: &[&str]) -> bool {
     keys.iter()
-        .all(|key| value.get(key).is_some_and(Value::is_string))
+        .all(|key| value.field(key).is_some_and(Value::is_string))
 }
 
 /// An assistant may say nothing when it calls, refuses or speaks.
 fn may_lack_content(role: Role, message: &Value) -> bool {
-    let refuses = message.get("refusal").is_some_and(Value::is_string);
-    let speaks = message.get("audio").is_some_and(Value::is_object);
+    let refuses = message.field("refusal").is_some_and(Value::is_string);
+    let speaks = message.field("audio").is_some_and(Value::is_object);
     role == Role::Assistant && (refuses || speaks || !Format::OpenAi.call_keys(message).is_empty())
 }
 
@@ -115,7 +115,7 @@ fn found_in_part(part: &Value) -> Option<&'static str> {
     if !part.is_object() {
         return Some("that is not an object");
     }
-    match part.get("type").and_then(Value::as_str) {
+    match part.field("type").and_then(Value::as_str) {
         None => Some("without a \"type\""),
         Some("text") if !has_strings(part, &["text"]) => {
             Some("of type \"text\" without a \"text\"")

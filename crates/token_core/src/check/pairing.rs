@@ -89,11 +89,13 @@ impl Pairing {
     }
 
     fn judge(&mut self, format: Format, messages: &[Value], exchange: &Exchange) {
-        let calls = exchange
-            .caller
-            .map(|caller| format.call_keys(&messages[caller]));
+        let caller = exchange.caller.map(|caller| &messages[caller]);
+        let calls = caller.map_or(Vec::new(), |caller| format.call_keys(caller));
+        if calls.is_empty() && exchange.answers.is_empty() {
+            return;
+        }
         let mut open: HashMap<CallKey, Option<Answer>> =
-            calls.into_iter().flatten().map(|key| (key, None)).collect();
+            calls.into_iter().map(|key| (key, None)).collect();
         for &answer in &exchange.answers {
             match answer.key.and_then(|key| open.get_mut(&key)) {
                 None => self.lose(answer, Fault::OrphanResult),

@@ -3,7 +3,7 @@
 use super::edit::Edit;
 use super::sections::Line;
 use super::{Request, Work};
-use crate::chat::shape::STEERING_KEY;
+use crate::chat::shape::{Field, STEERING_KEY};
 use crate::chat::{Counter, MessageCount, Section, Total};
 use crate::window::{Denial, Grant};
 use serde::Serialize;
@@ -187,7 +187,6 @@ impl Outcome<'_> {
         let (dropped, truncated) = (self.number_of(Action::Dropped), self.number_of(Action::Cut));
         let summarised = self.number_of(Action::Summarised);
         let needs_summary = self.work.has_lost_history();
-        let is_unchanged = self.is_unchanged();
         if let Some(summary) = &self.summary {
             let mut lines = self.lines.iter_mut();
             if let Some(line) = lines.find(|line| line.section == Section::Summary) {
@@ -195,6 +194,7 @@ impl Outcome<'_> {
                 line.kept += 1;
             }
         }
+        let is_omitted = self.is_unchanged() && self.request.omit_unchanged;
         let (messages, at) = self.take_messages();
         Answer::Granted(Box::new(Granted {
             status,
@@ -210,8 +210,7 @@ impl Outcome<'_> {
             receipt: self.take_receipt(at, &messages),
             breakdown: breakdown(&total),
             sections: self.lines,
-            messages: (!(is_unchanged && self.request.omit_unchanged))
-                .then(|| self.work.conversation.with(messages)),
+            messages: (!is_omitted).then(|| self.work.conversation.with(messages)),
         }))
     }
 
@@ -221,7 +220,7 @@ impl Outcome<'_> {
         let mut messages = self.work.conversation.messages.iter();
         receipts.all(|receipt| receipt.action == Action::Kept)
             && (self.request.options.keep_hints
-                || !messages.any(|message| message.get(STEERING_KEY).is_some()))
+                || !messages.any(|message| message.field(STEERING_KEY).is_some()))
     }
 
     fn number_of(&self, action: Action) -> usize {
@@ -242,7 +241,9 @@ impl Outcome<'_> {
         }
         if !self.request.options.keep_hints {
             for message in &mut messages {
-                if let Value::Object(map) = message {
+                if let Value::Object(map) = message
+                    && map.field(STEERING_KEY).is_some()
+                {
                     map.shift_remove(STEERING_KEY);
                 }
             }

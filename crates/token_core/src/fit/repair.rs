@@ -1,5 +1,6 @@
 //! Mending what a provider would refuse in the pairs of calls and results.
 
+use crate::chat::shape::Field;
 use crate::chat::{Conversation, Format, Role, shape};
 use crate::check::{Loss, Pairing, ProblemKind, check_messages};
 use crate::error::CoreError;
@@ -83,7 +84,7 @@ fn begin_with_user(conversation: &Conversation, losses: &mut [Option<Loss>]) {
 /// An item of reasoning is refused without the item that it led to.
 fn keep_reasoning_with_its_item(conversation: &Conversation, losses: &mut [Option<Loss>]) {
     let is_reasoning = |at: usize| {
-        let kind = conversation.messages[at].get("type");
+        let kind = conversation.messages[at].field("type");
         kind.is_some_and(|kind| kind == "reasoning")
     };
     for at in (0..losses.len().saturating_sub(1)).rev() {

@@ -10,25 +10,27 @@ use std::ops::Range;
 pub struct Object<'w, C> {
     writer: &'w mut Writer<C>,
     start: usize,
-    pairs: Vec<Pair>,
+    /// Where its pairs begin among those of the writer.
+    first: usize,
     /// It stands for a number, which this is.
     number: Option<Slot>,
     is_number: bool,
 }
 
-struct Pair {
+pub struct Pair {
     key: Range<usize>,
     kind: u32,
     value: Range<usize>,
 }
 
 impl<'w, C: Encode> Object<'w, C> {
-    pub fn start(writer: &'w mut Writer<C>, len: usize) -> Self {
+    pub fn start(writer: &'w mut Writer<C>) -> Self {
         let start = writer.align(CONTAINER).start;
+        let first = writer.pairs.len();
         Self {
             writer,
             start,
-            pairs: Vec::with_capacity(len),
+            first,
             number: None,
             is_number: false,
         }
@@ -37,13 +39,13 @@ impl<'w, C: Encode> Object<'w, C> {
     pub fn number(writer: &'w mut Writer<C>) -> Self {
         Self {
             is_number: true,
-            ..Self::start(writer, 0)
+            ..Self::start(writer)
         }
     }
 
     fn key(&mut self, start: usize) {
         let end = self.writer.out.len();
-        self.pairs.push(Pair {
+        self.writer.pairs.push(Pair {
             key: start..end,
             kind: STRING,
             value: end..end,
@@ -52,23 +54,26 @@ impl<'w, C: Encode> Object<'w, C> {
 
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), WriteError<C::Error>> {
         let slot = value.serialize(&mut *self.writer)?;
-        if let Some(pair) = self.pairs.last_mut() {
+        if let Some(pair) = self.writer.pairs.last_mut() {
             pair.kind = slot.kind;
             pair.value = slot.start..self.writer.out.len();
         }
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Slot, WriteError<C::Error>> {
+    fn finish(self) -> Result<Slot, WriteError<C::Error>> {
         if self.is_number {
             return self.number.ok_or_else(|| WriteError::custom("no number"));
         }
-        let count = self.pairs.len();
+        let Writer {
+            out, spare, pairs, ..
+        } = self.writer;
+        let own = &mut pairs[self.first..];
+        let count = own.len();
         if count > MOST / 8 {
             return Err(WriteError::TooLarge);
         }
-        let Writer { out, spare, .. } = self.writer;
-        self.pairs.sort_unstable_by(|a, b| {
+        own.sort_unstable_by(|a, b| {
             let (a, b) = (&out[a.key.clone()], &out[b.key.clone()]);
             a.len().cmp(&b.len()).then_with(|| a.cmp(b))
         });
@@ -76,8 +81,8 @@ impl<'w, C: Encode> Object<'w, C> {
         spare.clear();
         spare.extend((OBJECT | count as u32).to_ne_bytes());
         spare.resize(data, 0);
-        let keys = self.pairs.iter().map(|pair| (STRING, &pair.key));
-        let values = self.pairs.iter().map(|pair| (pair.kind, &pair.value));
+        let keys = own.iter().map(|pair| (STRING, &pair.key));
+        let values = own.iter().map(|pair| (pair.kind, &pair.value));
         for (at, (kind, range)) in keys.chain(values).enumerate() {
             let before = spare.len() - data;
             if matches!(kind, CONTAINER | NUMERIC) {
@@ -88,6 +93,7 @@ impl<'w, C: Encode> Object<'w, C> {
             let word = word(kind, at, before, end).ok_or(WriteError::TooLarge)?;
             spare[4 + 4 * at..8 + 4 * at].copy_from_slice(&word.to_ne_bytes());
         }
+        pairs.truncate(self.first);
         out.truncate(self.start);
         out.extend_from_slice(spare);
         Ok(Slot {

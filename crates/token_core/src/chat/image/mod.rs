@@ -10,6 +10,7 @@ mod tiles;
 pub use header::Size;
 pub use rule::ImageRule;
 
+use crate::chat::shape::Field;
 use serde_json::Value;
 
 /// How closely the model is to look (OpenAI's `detail`).
@@ -67,16 +68,16 @@ pub fn is_image(part: &Value) -> bool {
 /// - Anthropic: `{"type": "image", "source": {"type": "base64" | "url" | "file", "data", …}}`,
 /// - MCP and others: `{"type": "image", "data" | "image": "…"}`, or nothing beside the type.
 pub fn image_source(part: &Value) -> Option<ImageSource<'_>> {
-    let kind = part.get("type")?.as_str()?;
+    let kind = part.field("type")?.as_str()?;
     let (base64, detail) = match kind {
         "image_url" | "input_image" | "computer_screenshot" => {
-            let image = part.get("image_url").unwrap_or(&Value::Null);
+            let image = part.field("image_url").unwrap_or(&Value::Null);
             let url = image.as_str().or_else(|| string(image, "url"));
             let detail = string(image, "detail").or_else(|| string(part, "detail"));
             (url.and_then(data_uri), detail)
         }
         "image" => {
-            let source = part.get("source").unwrap_or(part);
+            let source = part.field("source").unwrap_or(part);
             let data = string(source, "data").or_else(|| string(source, "image"));
             let embedded = || string(source, "url").and_then(data_uri);
             let base64 = data.and_then(base64_or_uri).or_else(embedded);
@@ -94,7 +95,7 @@ pub fn image_source(part: &Value) -> Option<ImageSource<'_>> {
 }
 
 fn string<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
-    value.get(key).and_then(Value::as_str)
+    value.field(key).and_then(Value::as_str)
 }
 
 /// The base64 of a `data:` URI (RFC 2397): `data:image/png;name=x;base64,…`, whatever its case.
