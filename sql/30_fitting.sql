@@ -165,7 +165,6 @@ COMMENT ON FUNCTION token_mgmt._window_advice(
 
 CREATE FUNCTION token_mgmt._limited(model token_mgmt.model, agent jsonb) RETURNS token_mgmt.model
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
     IF agent IS NULL THEN
@@ -191,7 +190,6 @@ CREATE FUNCTION token_mgmt._fit_settings(
     on_overflow text, min_completion_tokens integer, options jsonb, agent jsonb
 ) RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     blocking text := token_mgmt._setting('block_images');
@@ -225,7 +223,6 @@ COMMENT ON FUNCTION token_mgmt._fit_settings(
 
 CREATE FUNCTION token_mgmt._denied_tokens(answer jsonb, on_overflow text) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE
         WHEN answer ->> 'cause' IN ('user_input', 'system_section')
@@ -239,7 +236,6 @@ COMMENT ON FUNCTION token_mgmt._denied_tokens(jsonb, text) IS
 
 CREATE FUNCTION token_mgmt._denied_limit(answer jsonb, max_prompt_tokens integer) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN answer ->> 'cause' IN ('user_input', 'system_section')
         THEN (answer ->> 'limit')::bigint ELSE max_prompt_tokens END
@@ -252,7 +248,6 @@ CREATE FUNCTION token_mgmt._fit_by(
     messages jsonb, tools jsonb, INOUT settings jsonb, is_default boolean, OUT answer jsonb
 )
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     rest integer;

@@ -4,10 +4,10 @@ CREATE FUNCTION token_mgmt._fit_answer(
     OUT m token_mgmt.model, OUT answer jsonb
 )
     LANGUAGE plpgsql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     profile jsonb;
+    fit record;
 BEGIN
     IF messages IS NULL THEN
         PERFORM token_mgmt._raise('22004', 'messages must not be null', NULL,
@@ -30,10 +30,11 @@ BEGIN
         profile := token_mgmt._agent_settings(agent, NULL);
     END IF;
     m := token_mgmt._limited(token_mgmt._resolve_model(model), profile);
-    SELECT f.answer INTO answer
-    FROM token_mgmt._fit_by(messages, tools, token_mgmt._fit_settings(m, completion_tokens,
+    -- Not FROM the function: that would write the answer into a tuple store and read it again.
+    fit := token_mgmt._fit_by(messages, tools, token_mgmt._fit_settings(m, completion_tokens,
         max_prompt_tokens, strategy, on_overflow, NULL, options, profile),
-        completion_tokens IS NULL) f;
+        completion_tokens IS NULL);
+    answer := fit.answer;
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._fit_answer(
@@ -41,6 +42,38 @@ COMMENT ON FUNCTION token_mgmt._fit_answer(
 ) IS
     'The fitting core''s answer to the arguments of fit_messages(), and the model within the '
     'agent''s limits. Errors: as there, but no TM006';
+
+CREATE FUNCTION token_mgmt._fitted(
+    messages jsonb, model text, completion_tokens integer, max_prompt_tokens integer, tools jsonb,
+    agent text, strategy text, on_overflow text, options jsonb
+) RETURNS token_mgmt.fitted
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+AS $$
+DECLARE
+    fit record;
+    answer jsonb;
+    result token_mgmt.fitted;
+BEGIN
+    fit := token_mgmt._fit_answer(messages, model, completion_tokens, max_prompt_tokens, tools,
+        agent, strategy, on_overflow, options);
+    answer := fit.answer;
+    result := jsonb_populate_record(NULL::token_mgmt.fitted, answer);
+    IF result.status = 'denied' THEN
+        result.sqlstate := 'TM006';
+        SELECT a.reason, a.advice INTO result.reason, result.advice
+        FROM token_mgmt._window_advice(fit.m, answer ->> 'cause',
+            token_mgmt._denied_tokens(answer, on_overflow),
+            (answer ->> 'completion_tokens')::bigint, (answer ->> 'max_completion_tokens')::bigint,
+            token_mgmt._denied_limit(answer, max_prompt_tokens),
+            coalesce(on_overflow, 'fit') = 'fit') a;
+    END IF;
+    RETURN result;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._fitted(
+    jsonb, text, integer, integer, jsonb, text, text, text, jsonb
+) IS
+    'What try_fit_messages() returns, but without messages where they fit as they are';
 
 CREATE FUNCTION @extschema@.try_fit_messages(
     messages jsonb, model text, completion_tokens integer DEFAULT NULL,
@@ -51,26 +84,12 @@ CREATE FUNCTION @extschema@.try_fit_messages(
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    fit record;
-    answer jsonb;
     result token_mgmt.fitted;
 BEGIN
-    SELECT f.* INTO fit
-    FROM token_mgmt._fit_answer(messages, model, completion_tokens, max_prompt_tokens, tools, agent,
-        strategy, on_overflow, options) f;
-    answer := fit.answer;
-    result := jsonb_populate_record(NULL::token_mgmt.fitted, answer);
-    IF result.status <> 'denied' AND NOT answer ? 'messages' THEN
+    result := token_mgmt._fitted(messages, model, completion_tokens, max_prompt_tokens, tools,
+        agent, strategy, on_overflow, options);
+    IF result.messages IS NULL AND result.status <> 'denied' THEN
         result.messages := messages;
-    END IF;
-    IF result.status = 'denied' THEN
-        result.sqlstate := 'TM006';
-        SELECT a.reason, a.advice INTO result.reason, result.advice
-        FROM token_mgmt._window_advice(fit.m, answer ->> 'cause',
-            token_mgmt._denied_tokens(answer, on_overflow),
-            (answer ->> 'completion_tokens')::bigint, (answer ->> 'max_completion_tokens')::bigint,
-            token_mgmt._denied_limit(answer, max_prompt_tokens),
-            coalesce(on_overflow, 'fit') = 'fit') a;
     END IF;
     RETURN result;
 END
@@ -92,11 +111,14 @@ AS $$
 DECLARE
     result token_mgmt.fitted;
 BEGIN
-    result := @extschema@.try_fit_messages(messages, model, completion_tokens, max_prompt_tokens,
-        tools, agent, strategy, on_overflow, options);
+    result := token_mgmt._fitted(messages, model, completion_tokens, max_prompt_tokens, tools,
+        agent, strategy, on_overflow, options);
     IF result.status = 'denied' THEN
         PERFORM token_mgmt._raise(result.sqlstate, result.reason, result.advice ->> 'detail',
             result.advice ->> 'hint');
+    END IF;
+    IF result.messages IS NULL THEN
+        result.messages := messages;
     END IF;
     RETURN result;
 END

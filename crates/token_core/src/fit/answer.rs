@@ -24,15 +24,15 @@ pub enum Action {
     Inserted,
 }
 
-/// What happened to one message of the input.
+/// What happened to one message of the input. The keys have the order of jsonb, which sorts them.
 #[derive(Clone, Debug, Serialize)]
 pub struct Receipt {
+    pub rule: &'static str,
     /// In the input's list; none for what is not in it.
     pub index: Option<usize>,
     pub action: Action,
-    pub rule: &'static str,
-    pub tokens_before: u64,
     pub tokens_after: u64,
+    pub tokens_before: u64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub edits: Vec<Edit>,
 }
@@ -126,13 +126,16 @@ pub struct Granted {
 #[serde(untagged)]
 enum Entry {
     Received(Receipt),
-    Inserted {
-        #[serde(flatten)]
-        receipt: Receipt,
-        /// Before which message of the input.
-        at: Option<usize>,
-        message: Value,
-    },
+    Inserted(Box<Inserted>),
+}
+
+#[derive(Serialize)]
+struct Inserted {
+    #[serde(flatten)]
+    receipt: Receipt,
+    /// Before which message of the input.
+    at: Option<usize>,
+    message: Value,
 }
 
 #[derive(Serialize)]
@@ -195,10 +198,15 @@ impl Outcome<'_> {
             }
         }
         let is_omitted = self.is_unchanged() && self.request.omit_unchanged;
-        let (messages, at) = self.take_messages();
+        let left = self.work.receipt.iter().filter(|entry| !entry.is_gone());
+        let message_count = left.count() + usize::from(self.summary.is_some());
+        let (messages, at) = match is_omitted {
+            true => (Vec::new(), 0),
+            false => self.take_messages(),
+        };
         Answer::Granted(Box::new(Granted {
             status,
-            message_count: messages.len(),
+            message_count,
             prompt_tokens,
             method: total.method(self.counter),
             low: total.low(),
@@ -281,11 +289,11 @@ impl Outcome<'_> {
             receipt.action = Action::Inserted;
             receipt.rule = "summary";
             receipt.tokens_before = 0;
-            entries.push(Entry::Inserted {
+            entries.push(Entry::Inserted(Box::new(Inserted {
                 receipt,
                 at: self.work.conversation.input_index(at),
                 message: messages[at].clone(),
-            });
+            })));
         }
         entries
     }

@@ -24,6 +24,12 @@ pub struct Budgets {
 const SHRINKING: [Section; 3] = [Section::Story, Section::History, Section::Rag];
 
 impl Budgets {
+    /// Whether the window is all that limits the sections.
+    pub fn has_no_ceiling(&self) -> bool {
+        let mut sections = Section::ALL.into_iter();
+        sections.all(|section| self.ceiling(section).is_none())
+    }
+
     pub fn ceiling(&self, section: Section) -> Option<u64> {
         match section {
             Section::System => self.system,

@@ -26,7 +26,7 @@ use crate::chat::{Format, ToolsCount, read_tools};
 use crate::cut;
 use crate::error::CoreError;
 use crate::sanitize::{Removal, sanitize};
-use crate::window::{Cause, Denial, Overflow, Verdict};
+use crate::window::{Cause, Denial, Grant, Overflow, Verdict};
 pub use answer::Answer;
 use answer::{Outcome, Receipt};
 use edit::{Edit, remove_blocks};
@@ -83,6 +83,13 @@ pub fn fit(
     let mut work = Work::start(conversation, tools, counter, request)?;
     let prompt = work.total().tokens();
     let budget = request.window.prompt_budget();
+    let decide = |prompt| request.window.decide(prompt, request.overflow);
+    if prompt <= budget
+        && request.budgets.has_no_ceiling()
+        && let Verdict::Granted(grant) = decide(prompt)
+    {
+        return Ok(work.granted(counter, request, grant));
+    }
     let may_change = request.overflow == Overflow::Fit;
     let mut parts = work.parts(request);
     let mut plan = work.plan(counter, request, &parts, budget);
@@ -96,7 +103,6 @@ pub fn fit(
         plan = work.plan(counter, request, &parts, budget);
         plan.is_needed = true;
     }
-    let decide = |prompt| request.window.decide(prompt, request.overflow);
     let reached = if may_change { plan.reached } else { prompt };
     let over = work.over_ceiling(request, &parts);
     if let Some(denial) = over.or(match decide(reached) {
@@ -327,6 +333,21 @@ impl Work {
         };
         over(Cause::UserInput, user, request.budgets.user)
             .or_else(|| over(Cause::SystemSection, system, refused))
+    }
+
+    /// All fits, and nobody has to be ranked.
+    fn granted(self, counter: &Counter, request: &Request, grant: Grant) -> Answer {
+        let outcome = Outcome {
+            is_fitted: false,
+            lines: self.lines(request, &self.last_user(request)),
+            total: self.total(),
+            work: self,
+            counter,
+            request,
+            summary: None,
+            grant,
+        };
+        outcome.into_answer()
     }
 
     fn denied(

@@ -26,22 +26,7 @@ pub struct Line {
 impl Work {
     /// Ranks what may go of each section.
     pub fn parts(&self, request: &Request) -> Parts {
-        let live: Vec<usize> = (0..self.counts.len())
-            .filter(|at| self.is_live(*at))
-            .collect();
-        let sections: Vec<Option<Section>> =
-            live.iter().map(|at| self.shrinking_section(*at)).collect();
-        // Where nothing else is said, what is given beside a conversation is the conversation.
-        let is_said = sections.contains(&Some(Section::History));
-        let of = |section: Section| -> Vec<usize> {
-            let is_wanted = |found: Option<Section>| match is_said {
-                true => found == Some(section),
-                false => found.is_some() && section == Section::History,
-            };
-            let indexes = live.iter().copied().zip(sections.iter().copied());
-            let wanted = indexes.filter(|(_, found)| is_wanted(*found));
-            wanted.map(|(at, _)| at).collect()
-        };
+        let of = self.shrinking();
         let history = of(Section::History);
         let dialogue = Dialogue {
             conversation: &self.conversation,
@@ -75,6 +60,42 @@ impl Work {
         };
         let sections = request.budgets.order().into_iter().map(shrinking).collect();
         Parts { ranking, sections }
+    }
+
+    /// The user message that is answered next, and what it cannot do without: of the last turn
+    /// alone, which is all that has to be ranked for it.
+    pub fn last_user(&self, request: &Request) -> Vec<usize> {
+        let history = self.shrinking()(Section::History);
+        let role = |at: &usize| {
+            let message = &self.conversation.messages[*at];
+            self.conversation.format.role(message)
+        };
+        let asks = |at: &usize| matches!(role(at), Some(Role::User) | None);
+        let from = history.iter().rposition(asks).unwrap_or(0);
+        let dialogue = Dialogue {
+            conversation: &self.conversation,
+            steering: &self.steering,
+            live: &history[from..],
+        };
+        dialogue.rank(request.strategy, false).last_user
+    }
+
+    /// The messages of each section that may go.
+    fn shrinking(&self) -> impl Fn(Section) -> Vec<usize> {
+        let live = (0..self.counts.len()).filter(|at| self.is_live(*at));
+        let found: Vec<(usize, Section)> = live
+            .filter_map(|at| Some((at, self.shrinking_section(at)?)))
+            .collect();
+        // Where nothing else is said, what is given beside a conversation is the conversation.
+        let is_said = found.iter().any(|(_, found)| *found == Section::History);
+        move |section| {
+            let is_wanted = |found: Section| match is_said {
+                true => found == section,
+                false => section == Section::History,
+            };
+            let wanted = found.iter().filter(|(_, found)| is_wanted(*found));
+            wanted.map(|(at, _)| *at).collect()
+        }
     }
 
     /// The section that a message gives way in; none if it must stay.
