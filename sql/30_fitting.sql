@@ -244,21 +244,39 @@ COMMENT ON FUNCTION token_mgmt._denied_limit(jsonb, integer) IS
     'The limit beside _denied_tokens(): of the section that is too large, else the caller''s';
 
 -- Nobody asked for the default completion: it gives way before a request is denied.
+CREATE FUNCTION token_mgmt._lowered(settings jsonb, answer jsonb) RETURNS jsonb
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+AS $$
+DECLARE
+    rest integer;
+BEGIN
+    IF answer ->> 'status' <> 'denied' THEN
+        RETURN NULL;
+    END IF;
+    rest := answer ->> 'max_completion_tokens';
+    RETURN CASE WHEN rest >= greatest((settings ->> 'min_completion')::integer, 1)
+        THEN settings || jsonb_build_object('completion', rest) END;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._lowered(jsonb, jsonb) IS
+    'The settings with the completion that a denied answer has room for; NULL if it was not '
+    'denied or has none';
+
 CREATE FUNCTION token_mgmt._fit_by(
     messages jsonb, tools jsonb, INOUT settings jsonb, is_default boolean, OUT answer jsonb
 )
     LANGUAGE plpgsql STABLE PARALLEL SAFE
 AS $$
 DECLARE
-    rest integer;
+    lowered jsonb;
 BEGIN
     answer := token_mgmt._fit(messages, tools, settings::text);
-    IF is_default AND answer ->> 'status' = 'denied' THEN
-        rest := answer ->> 'max_completion_tokens';
-        IF rest >= greatest((settings ->> 'min_completion')::integer, 1) THEN
-            settings := settings || jsonb_build_object('completion', rest);
-            answer := token_mgmt._fit(messages, tools, settings::text);
-        END IF;
+    IF is_default THEN
+        lowered := token_mgmt._lowered(settings, answer);
+    END IF;
+    IF lowered IS NOT NULL THEN
+        settings := lowered;
+        answer := token_mgmt._fit(messages, tools, settings::text);
     END IF;
 END
 $$;

@@ -1,13 +1,11 @@
-CREATE FUNCTION token_mgmt._fit_answer(
-    messages jsonb, model text, completion_tokens integer, max_prompt_tokens integer, tools jsonb,
-    agent text, strategy text, on_overflow text, options jsonb,
-    OUT m token_mgmt.model, OUT answer jsonb
+CREATE FUNCTION token_mgmt._fit_request(
+    messages jsonb, model text, completion_tokens integer, max_prompt_tokens integer, agent text,
+    strategy text, on_overflow text, options jsonb, OUT m token_mgmt.model, OUT settings jsonb
 )
     LANGUAGE plpgsql STABLE PARALLEL SAFE
 AS $$
 DECLARE
     profile jsonb;
-    fit record;
 BEGIN
     IF messages IS NULL THEN
         PERFORM token_mgmt._raise('22004', 'messages must not be null', NULL,
@@ -30,19 +28,17 @@ BEGIN
         profile := token_mgmt._agent_settings(agent, NULL);
     END IF;
     m := token_mgmt._limited(token_mgmt._resolve_model(model), profile);
-    -- Not FROM the function: that would write the answer into a tuple store and read it again.
-    fit := token_mgmt._fit_by(messages, tools, token_mgmt._fit_settings(m, completion_tokens,
-        max_prompt_tokens, strategy, on_overflow, NULL, options, profile),
-        completion_tokens IS NULL);
-    answer := fit.answer;
+    settings := token_mgmt._fit_settings(m, completion_tokens, max_prompt_tokens, strategy,
+        on_overflow, NULL, options, profile);
 END
 $$;
-COMMENT ON FUNCTION token_mgmt._fit_answer(
-    jsonb, text, integer, integer, jsonb, text, text, text, jsonb
+COMMENT ON FUNCTION token_mgmt._fit_request(
+    jsonb, text, integer, integer, text, text, text, jsonb
 ) IS
-    'The fitting core''s answer to the arguments of fit_messages(), and the model within the '
+    'The settings that the arguments of fit_messages() stand for, and the model within the '
     'agent''s limits. Errors: as there, but no TM006';
 
+-- A large answer is not handed from function to function: each time it would be copied.
 CREATE FUNCTION token_mgmt._fitted(
     messages jsonb, model text, completion_tokens integer, max_prompt_tokens integer, tools jsonb,
     agent text, strategy text, on_overflow text, options jsonb
@@ -50,18 +46,25 @@ CREATE FUNCTION token_mgmt._fitted(
     LANGUAGE plpgsql STABLE PARALLEL SAFE
 AS $$
 DECLARE
-    fit record;
+    request record;
     answer jsonb;
+    lowered jsonb;
     result token_mgmt.fitted;
 BEGIN
-    fit := token_mgmt._fit_answer(messages, model, completion_tokens, max_prompt_tokens, tools,
+    request := token_mgmt._fit_request(messages, model, completion_tokens, max_prompt_tokens,
         agent, strategy, on_overflow, options);
-    answer := fit.answer;
+    answer := token_mgmt._fit(messages, tools, request.settings::text);
+    IF completion_tokens IS NULL THEN
+        lowered := token_mgmt._lowered(request.settings, answer);
+        IF lowered IS NOT NULL THEN
+            answer := token_mgmt._fit(messages, tools, lowered::text);
+        END IF;
+    END IF;
     result := jsonb_populate_record(NULL::token_mgmt.fitted, answer);
     IF result.status = 'denied' THEN
         result.sqlstate := 'TM006';
         SELECT a.reason, a.advice INTO result.reason, result.advice
-        FROM token_mgmt._window_advice(fit.m, answer ->> 'cause',
+        FROM token_mgmt._window_advice(request.m, answer ->> 'cause',
             token_mgmt._denied_tokens(answer, on_overflow),
             (answer ->> 'completion_tokens')::bigint, (answer ->> 'max_completion_tokens')::bigint,
             token_mgmt._denied_limit(answer, max_prompt_tokens),
@@ -155,8 +158,9 @@ AS $$
 BEGIN
     RETURN QUERY
     SELECT s.*
-    FROM token_mgmt._fit_answer(messages, model, completion_tokens, max_prompt_tokens, tools,
-            agent, strategy, on_overflow, options) f,
+    FROM token_mgmt._fit_request(messages, model, completion_tokens, max_prompt_tokens, agent,
+            strategy, on_overflow, options) r,
+        LATERAL token_mgmt._fit_by(messages, tools, r.settings, completion_tokens IS NULL) f,
         LATERAL jsonb_populate_recordset(NULL::token_mgmt.fit_section, f.answer -> 'sections') s;
 END
 $$;

@@ -181,7 +181,7 @@ pub fn from_utf8(result: &str) -> Result<Vec<u8>, ErrorReport> {
 
 /// [`from_utf8`] for one of many texts of a result: it stays where it is if nothing is to be done.
 pub fn to_database(text: &str) -> Result<Cow<'_, [u8]>, ErrorReport> {
-    if database_is_utf8() && !text.contains('\0') {
+    if database_is_utf8() && !text.as_bytes().contains(&0) {
         return Ok(Cow::Borrowed(text.as_bytes()));
     }
     from_utf8(text).map(Cow::Owned)

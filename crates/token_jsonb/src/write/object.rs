@@ -141,8 +141,10 @@ impl<C: Encode> SerializeStruct for Object<'_, C> {
             self.number = Some(self.writer.number(&text)?);
             return Ok(());
         }
-        let slot = self.writer.string(key)?;
-        self.key(slot.start);
+        // Names of fields are ASCII, which is the same in every encoding of a database.
+        let start = self.writer.out.len();
+        self.writer.out.extend_from_slice(key.as_bytes());
+        self.key(start);
         self.value(value)
     }
 
