@@ -44,7 +44,7 @@ check rustfmt_fuzz "$cargo" fmt --manifest-path fuzz/Cargo.toml --check
 # In the release profile, whose build scripts (the bindings to PostgreSQL) have run already.
 check clippy "$cargo" clippy --release --workspace --no-default-features \
     --features "token_mgmt/pg$PG_MAJOR" -- -D warnings
-check clippy_tests "$cargo" clippy --release -p token_core -p token_tables --all-targets -- -D warnings
+check clippy_tests "$cargo" clippy --release -p token_core -p token_jsonb -p token_tables --all-targets -- -D warnings
 check taplo "$BUILD_DIR/venv/bin/taplo" fmt --check
 check typos "$BUILD_DIR/venv/bin/typos" --format brief
 check shellcheck shellcheck -x "${scripts[@]}"
