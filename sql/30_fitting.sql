@@ -193,14 +193,21 @@ CREATE FUNCTION token_mgmt._fit_settings(
 AS $$
 DECLARE
     blocking text := token_mgmt._setting('block_images');
+    budgets jsonb;
 BEGIN
     -- What is removed: by the setting, by the agent, by the call, the later over the earlier.
-    options := CASE blocking WHEN 'off' THEN '{}'
-            ELSE jsonb_build_object('block_images', blocking) END
-        || coalesce(jsonb_strip_nulls(jsonb_build_object(
-            'block_images', agent -> 'block_images', 'keep_images', agent -> 'keep_images',
-            'redact', nullif(agent -> 'redact', '[]'))), '{}')
-        || coalesce(options, '{}');
+    options := coalesce(options, '{}');
+    IF agent IS NOT NULL THEN
+        options := jsonb_strip_nulls(jsonb_build_object('block_images', agent -> 'block_images',
+            'keep_images', agent -> 'keep_images', 'redact', nullif(agent -> 'redact', '[]')))
+            || options;
+        budgets := (agent -> 'sections') || jsonb_build_object(
+            'precedence', agent -> 'precedence', 'history_grows', agent -> 'history_grows',
+            'refuse_system', agent ->> 'system_over' = 'refuse');
+    END IF;
+    IF blocking <> 'off' THEN
+        options := jsonb_build_object('block_images', blocking) || options;
+    END IF;
     RETURN token_mgmt._counter(model) || jsonb_build_object(
         'window', model.context_window, 'max_input', model.max_input_tokens,
         'max_output', model.max_output_tokens,
@@ -209,10 +216,7 @@ BEGIN
         'max_prompt', max_prompt_tokens, 'safety', 0,
         'on_overflow', coalesce(on_overflow, 'fit'), 'strategy', coalesce(strategy, 'recent'),
         'min_completion', min_completion_tokens,
-        'budgets', (agent -> 'sections') || jsonb_build_object(
-            'precedence', agent -> 'precedence', 'history_grows', agent -> 'history_grows',
-            'refuse_system', agent ->> 'system_over' = 'refuse'),
-        'options', options, 'omit_unchanged', true);
+        'budgets', budgets, 'options', options, 'omit_unchanged', true);
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._fit_settings(

@@ -31,6 +31,12 @@ pub fn aligned(at: usize) -> usize {
     at.next_multiple_of(WORD)
 }
 
+/// Appends what is missing to a multiple of four.
+pub fn pad(out: &mut Vec<u8>) {
+    let missing = aligned(out.len()) - out.len();
+    out.extend_from_slice(&[0; WORD][..missing]);
+}
+
 /// A container that has not been looked into.
 #[derive(Clone, Copy)]
 pub struct Container<'a> {

@@ -205,9 +205,9 @@ pub fn append_u64(number: u64, out: &mut Vec<u8>) {
     if number == 0 || number >= BASE {
         return Numeric::from_u64(number).append_to(out);
     }
-    out.extend(length_word(LENGTH + 4).to_ne_bytes());
-    out.extend(SHORT.to_ne_bytes());
-    out.extend((number as i16).to_ne_bytes());
+    let [a, b, c, d] = length_word(LENGTH + 4).to_ne_bytes();
+    let ([e, f], [g, h]) = (SHORT.to_ne_bytes(), (number as i16).to_ne_bytes());
+    out.extend_from_slice(&[a, b, c, d, e, f, g, h]);
 }
 
 /// Decimals of a digit to the base 10,000 that comes first.

@@ -3,7 +3,7 @@
 mod object;
 mod sequence;
 
-use crate::layout::{CONTAINER, FALSE, MOST, NULL, NUMERIC, STRING, TRUE, aligned};
+use crate::layout::{CONTAINER, FALSE, MOST, NULL, NUMERIC, STRING, TRUE, pad};
 use crate::numeric::{Numeric, append_u64};
 use crate::read::RESERVED_KEY;
 use object::{Object, Pair};
@@ -87,7 +87,7 @@ impl<C: Encode> Writer<C> {
 
     /// Starts what must begin at a multiple of four.
     fn align(&mut self, kind: u32) -> Slot {
-        self.out.resize(aligned(self.out.len()), 0);
+        pad(&mut self.out);
         self.bare(kind)
     }
 

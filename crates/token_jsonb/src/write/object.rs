@@ -2,7 +2,7 @@
 //! bytes.
 
 use super::{Encode, Slot, WriteError, Writer, word};
-use crate::layout::{CONTAINER, MOST, NUMERIC, OBJECT, STRING, aligned};
+use crate::layout::{CONTAINER, MOST, NUMERIC, OBJECT, STRING, pad};
 use serde::ser::{Error, Serialize, SerializeMap, SerializeStruct};
 use std::ops::Range;
 
@@ -86,7 +86,7 @@ impl<'w, C: Encode> Object<'w, C> {
         for (at, (kind, range)) in keys.chain(values).enumerate() {
             let before = spare.len() - data;
             if matches!(kind, CONTAINER | NUMERIC) {
-                spare.resize(aligned(spare.len()), 0);
+                pad(spare);
             }
             spare.extend_from_slice(&out[range.clone()]);
             let end = spare.len() - data;
@@ -95,7 +95,11 @@ impl<'w, C: Encode> Object<'w, C> {
         }
         pairs.truncate(self.first);
         out.truncate(self.start);
-        out.extend_from_slice(spare);
+        if out.is_empty() {
+            std::mem::swap(out, spare);
+        } else {
+            out.extend_from_slice(spare);
+        }
         Ok(Slot {
             kind: CONTAINER,
             start: self.start,
