@@ -29,6 +29,10 @@ pub fn register() {
     if !unsafe { pg_sys::process_shared_preload_libraries_in_progress } {
         return;
     }
+    // SAFETY: likewise. The server that pg_upgrade starts is not one to write to.
+    if unsafe { pg_sys::IsBinaryUpgrade } {
+        return;
+    }
     PRELOADED.store(true, Ordering::Relaxed);
     absence::request_memory();
     let mut worker = description(c"token_mgmt launcher", c"token_mgmt_launcher_main");
