@@ -51,7 +51,9 @@ COMMENT ON FUNCTION token_mgmt._units(text, bigint, bigint, token_mgmt._rates) I
 CREATE FUNCTION token_mgmt._available(w token_mgmt._wanted, share numeric) RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-    SELECT CASE w.metric WHEN 'requests' THEN w.free WHEN 'tokens' THEN ceil(w.free * share)
+    SELECT CASE w.metric WHEN 'requests' THEN w.free
+        -- A bucket and cached tokens leave fractions: rounded up, but to no more than there is.
+        WHEN 'tokens' THEN least(ceil(w.free * share), floor(w.free))
         ELSE w.free * share END
 $$;
 COMMENT ON FUNCTION token_mgmt._available(token_mgmt._wanted, numeric) IS
