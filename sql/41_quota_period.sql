@@ -149,7 +149,10 @@ DECLARE
 BEGIN
     UPDATE token_mgmt.quota_period p
     SET held = p.held + CASE p.slot WHEN 0 THEN to_hold ELSE 0 END,
-        limit_version = greatest(version, p.limit_version),
+        -- Where more is taken than allowed, what comes back to one slot is not free: no slot may
+        -- grant on its own until all have been looked at together.
+        limit_version = CASE WHEN free < 0 AND split > 1 THEN 0
+            ELSE greatest(version, p.limit_version) END,
         allowance = p.used + p.held - p.credited + CASE p.slot
             WHEN 0 THEN to_hold + free - (split - 1) * part ELSE part END
     WHERE p.tenant = _spread.tenant AND p.quota_id = _spread.quota_id
@@ -215,6 +218,16 @@ BEGIN
         freed := CASE WHEN is_held THEN a.amount ELSE 0 END;
         IF charge > freed THEN
             split := token_mgmt._lock_slots(tenant, a.quota_id, a.scope_value, a.starts_at);
+            -- What flowed into a full bucket until now is no payment for what is taken now.
+            UPDATE token_mgmt.quota_period p
+            SET credited = token_mgmt._credit(p.used + p.held, p.credited, p.credited_at,
+                    q.amount / extract(epoch FROM q.length), clock_timestamp()),
+                credited_at = greatest(p.credited_at, clock_timestamp())
+            FROM token_mgmt.quota q
+            WHERE a.starts_at = '-infinity' AND q.tenant = _charge.tenant
+                AND q.quota_id = a.quota_id AND q.kind = 'bucket' AND p.tenant = _charge.tenant
+                AND p.quota_id = a.quota_id AND p.scope_value = a.scope_value
+                AND p.starts_at = '-infinity' AND p.slot = 0;
         END IF;
         UPDATE token_mgmt.quota_period p
         SET held = p.held - freed, used = p.used + charge

@@ -136,7 +136,8 @@ AS $$
     FROM token_mgmt.quota_period p
     GROUP BY p.tenant, p.quota_id, p.scope_value, p.starts_at
     HAVING count(*) <> max(p.slots) FILTER (WHERE p.slot = 0)
-        OR count(*) > 1 AND min(p.allowance - p.used - p.held + p.credited) < 0
+        OR count(*) > 1 AND max(p.limit_version) > 0
+            AND min(p.allowance - p.used - p.held + p.credited) < 0
             AND max(p.allowance - p.used - p.held + p.credited) > 0
     UNION ALL
     SELECT f.* FROM token_mgmt._audit_rollup(by_session => false) f
