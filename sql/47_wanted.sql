@@ -168,6 +168,10 @@ BEGIN
     SELECT p.starts_at INTO before_at
     FROM token_mgmt._period(w.period, w.time_zone, w.anchor,
         w.starts_at - interval '1 microsecond') p;
+    IF before_at < w.removed_until THEN
+        -- Nobody knows any more what was used.
+        RETURN 0;
+    END IF;
     SELECT sum(p.allowance - p.used - p.held + p.credited) INTO free
     FROM token_mgmt.quota_period p
     WHERE p.tenant = _carried.tenant AND p.quota_id = w.quota_id
@@ -185,17 +189,25 @@ CREATE FUNCTION token_mgmt._open_period(tenant text, w token_mgmt._wanted) RETUR
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 AS $$
 DECLARE
-    before_at timestamptz;
+    before token_mgmt._wanted := w;
     extra numeric := 0;
     parts smallint := 1;
     added integer;
 BEGIN
     IF w.kind = 'fixed' THEN
         IF w.carry_over > 0 THEN
-            SELECT p.starts_at INTO before_at
+            SELECT p.starts_at, p.ends_at, 0 INTO before.starts_at, before.ends_at,
+                before.carry_over
             FROM token_mgmt._period(w.period, w.time_zone, w.anchor,
                 w.starts_at - interval '1 microsecond') p;
-            PERFORM token_mgmt._lock_slots(tenant, w.quota_id, w.scope_value, before_at);
+            -- Made where nobody has: its first user may be at it just now.
+            WHILE w.created_at < w.starts_at
+                AND before.starts_at >= coalesce(w.removed_until, '-infinity')
+                AND token_mgmt._lock_slots(tenant, w.quota_id, w.scope_value, before.starts_at)
+                    IS NULL
+            LOOP
+                PERFORM token_mgmt._open_period(tenant, before);
+            END LOOP;
             extra := token_mgmt._carried(tenant, w);
         END IF;
         parts := coalesce((
