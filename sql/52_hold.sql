@@ -186,10 +186,24 @@ BEGIN
     IF EXISTS (SELECT FROM unnest(wanted) q WHERE q.metric = 'cost') THEN
         rates := token_mgmt._held_rates(price, r.model, r.prompt_tokens, r.completion_tokens);
     END IF;
+    FOR i IN 1..cardinality(wanted) LOOP
+        at := clock_timestamp();
+        w := token_mgmt._locked_span(r.tenant, wanted[i]);
+        wanted[i] := w;
+        IF w.kind = 'fixed' AND clock_timestamp() > at + interval '5 milliseconds' THEN
+            INSERT INTO token_mgmt.quota_wait (tenant, quota_id, scope_value, waited_at)
+            VALUES (r.tenant, w.quota_id, w.scope_value, at);
+        END IF;
+    END LOOP;
+    IF EXISTS (
+        SELECT FROM unnest(wanted) o
+        LEFT JOIN token_mgmt.quota q ON q.tenant = r.tenant AND q.quota_id = o.quota_id
+        WHERE o.version - coalesce(q.version, -1) NOT IN (0, 1))
+    THEN
+        -- A limit was changed while its row was waited for.
+        RETURN NULL;
+    END IF;
     LOOP
-        FOR i IN 1..cardinality(wanted) LOOP
-            wanted[i] := token_mgmt._locked_span(r.tenant, wanted[i]);
-        END LOOP;
         at := clock_timestamp();
         most := NULL;
         FOREACH w IN ARRAY wanted LOOP
@@ -201,6 +215,12 @@ BEGIN
         -- Short of tokens: those of holds past their time are free, worker or not.
         EXIT WHEN most IS NULL OR completion <= most
             OR token_mgmt._expire_holds(100, r.tenant, wanted) = 0;
+        -- In the spans that are locked: those of a moment later would be locked out of order.
+        FOR i IN 1..cardinality(wanted) LOOP
+            w := wanted[i];
+            w.free := token_mgmt._balance(r.tenant, w, clock_timestamp());
+            wanted[i] := w;
+        END LOOP;
     END LOOP;
     IF r.request_id IS NOT NULL THEN
         -- The first call of this id may have held these very tokens while its retry waited.
