@@ -7,7 +7,8 @@ CREATE FUNCTION token_mgmt._jobs(OUT job text, OUT every interval, OUT call text
     SET search_path = pg_catalog, pg_temp
 AS $$
     VALUES
-        ('open periods', interval '0', 'token_mgmt._open_periods($1)'),
+        ('split hot periods', interval '0', 'token_mgmt._split_hot_periods($1)'),
+        ('open periods', '0', 'token_mgmt._open_periods($1)'),
         ('quota alerts', '0', 'token_mgmt._raise_quota_alerts($1)'),
         ('close periods', '0', 'token_mgmt._close_periods($1)'),
         ('expire holds', '0', 'token_mgmt._expire_holds($1)'),
