@@ -39,12 +39,14 @@ CREATE TYPE token_mgmt.reservation_grant AS (
     sqlstate text,
     reason text,
     retry_after interval,
-    advice jsonb
+    advice jsonb,
+    predicted_tokens integer
 );
 COMMENT ON TYPE token_mgmt.reservation_grant IS
     'What was granted: send completion_tokens as the API''s limit. status is granted or reduced; '
     'from try_reserve_tokens also denied, with sqlstate, reason, retry_after and advice (detail, '
-    'hint, numbers). tokens_remaining is that of the tightest quota, NULL where none applies';
+    'hint, numbers). tokens_remaining is that of the tightest quota, NULL where none applies. '
+    'predicted_tokens: the completion that was predicted, where none was asked for';
 
 CREATE TYPE token_mgmt.usage_entry AS (
     entry_id bigint,
@@ -65,7 +67,8 @@ CREATE TYPE token_mgmt.usage_entry AS (
 );
 COMMENT ON TYPE token_mgmt.usage_entry IS
     'A settled call as the usage ledger has it; cost in USD, NULL where no price is known; flags '
-    'are overrun, late, estimated (not reported by the API), expired and same_transaction';
+    'are overrun, late, estimated (not reported by the API), expired, same_transaction and '
+    'unreserved (by record_usage)';
 
 CREATE FUNCTION token_mgmt._new_id() RETURNS uuid
     LANGUAGE c VOLATILE STRICT PARALLEL SAFE
@@ -119,7 +122,8 @@ COMMENT ON COLUMN token_mgmt.reservation.progress_tokens IS
     'Completion tokens that report_progress() told of: what expiry charges beside the prompt';
 COMMENT ON COLUMN token_mgmt.reservation.price IS 'Price at the time of the reservation';
 COMMENT ON COLUMN token_mgmt.reservation.prepared IS
-    'What prepare_request fitted with (budget, breakdown, receipt), for replays and the ledger';
+    'What prepare_request fitted with (budget, breakdown, receipt), for replays and the ledger; '
+    'what reserve_tokens predicted';
 COMMENT ON COLUMN token_mgmt.reservation.entry IS 'The settlement, as the ledger has it';
 REVOKE ALL ON token_mgmt.reservation FROM PUBLIC;
 -- Serves replays of a request id, and is what makes them one reservation.
@@ -150,6 +154,7 @@ BEGIN
     g.tokens_remaining := r.tokens_remaining;
     g.warnings := r.warnings;
     g.expires_at := r.expires_at;
+    g.predicted_tokens := r.prepared ->> 'predicted_tokens';
     RETURN g;
 END
 $$;

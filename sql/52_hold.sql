@@ -291,7 +291,8 @@ BEGIN
                     CASE WHEN t.completion_tokens < asked_completion THEN 'reduced'
                         ELSE 'granted' END,
                     r.prompt_tokens, t.completion_tokens, r.prompt_tokens + t.completion_tokens,
-                    floor(t.tokens_remaining), t.notes, t.taken_at + r.ttl, NULL, NULL, NULL, NULL);
+                    floor(t.tokens_remaining), t.notes, t.taken_at + r.ttl, NULL, NULL, NULL, NULL,
+                    prepared ->> 'predicted_tokens');
                 IF t.completion_tokens < asked_completion THEN
                     g.warnings := format('completion reduced from %s to %s tokens',
                         asked_completion, t.completion_tokens) || g.warnings;

@@ -6,6 +6,7 @@ DECLARE
     hash bytea;
     earlier token_mgmt.reservation;
     asked integer;
+    predicted integer;
     fits bigint;
 BEGIN
     IF r.prompt_tokens IS NULL THEN
@@ -40,7 +41,10 @@ BEGIN
                 format('It is an embedding model; %s completion tokens were asked for.',
                     r.completion_tokens), 'Leave completion_tokens out.');
         END IF;
-        asked := coalesce(r.completion_tokens, token_mgmt._default_completion(m));
+        IF r.completion_tokens IS NULL THEN
+            predicted := token_mgmt._predicted_completion(r, m);
+            asked := coalesce(predicted, token_mgmt._default_completion(m));
+        END IF;
         fits := token_mgmt._completion_limit(m, r.prompt_tokens);
         IF r.prompt_tokens > m.max_input_tokens THEN
             RETURN token_mgmt._window_denial(m, 'max_input', r.prompt_tokens, asked, 0, NULL,
@@ -62,7 +66,8 @@ BEGIN
         END IF;
     END IF;
     r.completion_tokens := coalesce(r.completion_tokens, 0);
-    RETURN token_mgmt._hold(r, m, hash, NULL, asked);
+    RETURN token_mgmt._hold(r, m, hash, CASE WHEN predicted IS NOT NULL
+        THEN jsonb_build_object('predicted_tokens', predicted) END, asked);
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._reserve(token_mgmt._request) IS
@@ -140,8 +145,9 @@ COMMENT ON FUNCTION @extschema@.reserve_tokens(
     interval, jsonb, text, jsonb
 ) IS
     'Holds prompt and completion tokens in every quota that applies, before the call. '
-    'completion_tokens NULL: a default with a model, none without; on_overflow reduce lowers it, '
-    'not below min_completion_tokens. Errors: TM001, TM003 to TM006, 22004, 22023, 42704';
+    'completion_tokens NULL: with a model what its last completions for this user predict, else a '
+    'default, none without a model; on_overflow reduce lowers it, not below '
+    'min_completion_tokens. Errors: TM001, TM003 to TM006, 22004, 22023, 42704';
 REVOKE ALL ON FUNCTION @extschema@.try_reserve_tokens(
     text, integer, integer, text, text, text, text, text, text, text, text, integer, text, interval,
     interval, jsonb, text, jsonb

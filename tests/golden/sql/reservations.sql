@@ -1,0 +1,138 @@
+SELECT clean_books();
+DELETE FROM token_mgmt.completion_history;
+DELETE FROM token_mgmt.completion_mark;
+SELECT amount FROM token_mgmt.set_quota('user', 'sue', 'total', 1000);
+
+-- Longer, never shorter, and only while it holds.
+SELECT reservation_id AS id, expires_at AS old FROM reserve_tokens('sue', 100, 50, ttl => '1 hour') \gset
+SELECT status, tokens_held, expires_at > :'old' AS longer, expires_at < now() + interval '2 hours 1 minute' AS from_now
+FROM extend_reservation(:'id', '2 hours');
+SELECT expires_at > :'old'::timestamptz + interval '50 minutes' AS kept FROM extend_reservation(:'id', '1 second');
+SELECT * FROM show_error(format('SELECT extend_reservation(%L, NULL)', :'id'));
+SELECT * FROM show_error(format('SELECT extend_reservation(%L, ''8 days'')', :'id'));
+SELECT * FROM show_error(format('SELECT extend_reservation(%L, ''0'')', :'id'));
+SELECT * FROM show_error(format('SELECT extend_reservation(%L, ''1 day'', ''{"a": 1}'')', :'id'));
+SELECT * FROM show_error($$SELECT extend_reservation('00000000-0000-4000-8000-000000000000', '1 day')$$);
+SELECT total_tokens FROM settle_tokens(:'id', 100, 0);
+SELECT * FROM show_error(format('SELECT extend_reservation(%L, ''1 day'')', :'id'));
+SELECT * FROM show_error(format('SELECT report_progress(%L, 1)', :'id'));
+SELECT reservation_id AS id FROM reserve_tokens('sue', 10) \gset
+SELECT status FROM release_tokens(:'id');
+SELECT * FROM show_error(format('SELECT extend_reservation(%L, ''1 day'')', :'id'));
+SELECT reservation_id AS id FROM reserve_tokens('sue', 10, ttl => '1 microsecond') \gset
+SELECT * FROM show_error(format('SELECT extend_reservation(%L, ''1 day'')', :'id'));
+SELECT * FROM show_error(format('SELECT report_progress(%L, 1)', :'id'));
+
+-- Complaints 2 and 5: a stream that is cut and never settled costs its prompt and what it brought,
+-- and holds nothing for ever.
+SELECT reservation_id AS id FROM reserve_tokens('sue', 200, 300) \gset
+SELECT status, completion_tokens FROM report_progress(:'id', 40);
+SELECT status FROM report_progress(:'id', 90);
+SELECT status FROM report_progress(:'id', 60);
+SELECT * FROM show_error(format('SELECT report_progress(%L, NULL)', :'id'));
+SELECT * FROM show_error(format('SELECT report_progress(%L, -1)', :'id'));
+UPDATE token_mgmt.reservation SET expires_at = clock_timestamp() WHERE reservation_id = :'id';
+SELECT rows_done, error FROM token_mgmt.run_maintenance() WHERE job = 'expire holds';
+SELECT used, held, remaining FROM token_mgmt.quota_status WHERE value = 'sue';
+SELECT kind, prompt_tokens, completion_tokens, tokens_held, flags FROM token_mgmt.usage_ledger WHERE reservation_id = :'id';
+SELECT * FROM token_mgmt.audit();
+SELECT * FROM show_error(format('SELECT release_tokens(%L)', :'id'));
+-- Its late settlement makes the sum what was really used.
+SELECT kind, prompt_tokens, completion_tokens, flags FROM settle_tokens(:'id', 190, 120);
+SELECT kind, prompt_tokens, completion_tokens, flags FROM settle_tokens(:'id', 190, 120);
+SELECT kind, prompt_tokens, completion_tokens, flags FROM token_mgmt.usage_ledger WHERE reservation_id = :'id' ORDER BY entry_id;
+SELECT used, held, remaining FROM token_mgmt.quota_status WHERE value = 'sue';
+SELECT * FROM token_mgmt.audit();
+
+-- What no completion is asked for is predicted from five calls on, not from those of another model.
+SELECT count(*) FROM generate_series(1, 4) i, record_usage('pat', 10, i * 10, 'gpt-4o') u;
+SELECT rows_done FROM token_mgmt.run_maintenance() WHERE job = 'learn completions';
+SELECT completion_tokens, predicted_tokens FROM reserve_tokens('pat', 10, model => 'gpt-4o');
+SELECT count(*) FROM generate_series(5, 100) i, record_usage('pat', 10, i * 10, 'gpt-4o') u;
+SELECT rows_done FROM token_mgmt.run_maintenance(90) WHERE job = 'learn completions';
+SELECT rows_done FROM token_mgmt.run_maintenance(90) WHERE job = 'learn completions';
+SELECT user_id, provider, model, cardinality(recent), recent[1] AS oldest, recent[64] AS newest FROM token_mgmt.completion_history;
+SELECT status, completion_tokens, predicted_tokens FROM reserve_tokens('pat', 10, model => 'gpt-4o', request_id => 'p-1');
+SELECT status, completion_tokens, predicted_tokens FROM reserve_tokens('pat', 10, model => 'gpt-4o', request_id => 'p-1');
+SELECT completion_tokens, predicted_tokens FROM reserve_tokens('pat', 10, model => 'gpt-4o', min_completion_tokens => 1200);
+SELECT completion_tokens, predicted_tokens FROM reserve_tokens('pat', 10, 700, model => 'gpt-4o');
+SELECT completion_tokens, predicted_tokens FROM reserve_tokens('pat', 10, model => 'gpt-4');
+SELECT amount FROM token_mgmt.set_quota('user', 'pat', 'total', 500);
+SELECT status, completion_tokens, predicted_tokens, warnings FROM reserve_tokens('pat', 10, model => 'gpt-4o');
+
+-- Why a request does not fit, and who is in its way.
+SELECT amount FROM token_mgmt.set_quota('user', 'eva', 'total', 1000);
+SELECT amount FROM token_mgmt.set_quota('team', 'red', 'total', 5000, options => '{"soft": true}');
+SELECT amount FROM token_mgmt.set_quota('team', 'red', 'total', 1, metric => 'requests');
+SELECT amount FROM token_mgmt.set_quota('user', '*', 'hour', 600, options => '{"kind": "sliding"}');
+SELECT amount FROM token_mgmt.set_quota('model', 'gpt-4o', '3 days', 50, metric => 'cost', options => '{"kind": "bucket"}');
+SELECT status FROM reserve_tokens('eva', 300, team => 'red');
+SELECT total_tokens FROM record_usage('eva', 100);
+SELECT status FROM reserve_tokens('eva', 150, ttl => '1 microsecond');
+SELECT scope, value, metric, period, kind, amount, used, held, free, available, requested, fits, fits_at IS NOT NULL AS will_fit,
+    jsonb_path_query_array(holders, '$[*].amount') AS holders
+FROM explain_reservation('eva', 400, 100, 'gpt-4o', priority => 'high', team => 'red');
+SELECT scope, metric, requested, fits, free FROM explain_reservation('pat', 10, model => 'gpt-4o');
+SELECT scope, requested, available, fits, fits_at FROM explain_reservation('zed', 9000, 10, model => 'gpt-4') WHERE scope = 'window';
+SELECT count(*) FROM explain_reservation('zed', 10, tenant => 'other');
+SELECT * FROM show_error($$SELECT explain_reservation('eva', NULL)$$);
+SELECT * FROM show_error($$SELECT explain_reservation('eva', 1, model => 'no-such-model')$$);
+BEGIN READ ONLY;
+SELECT count(*) FROM explain_reservation('eva', 400, 100, 'gpt-4o');
+COMMIT;
+
+-- A reset gives back what is used and leaves what is held; the ledger stays.
+SELECT token_mgmt.reset_quota('user', 'eva', 'total'), token_mgmt.reset_quota('user', 'eva', 'total');
+SELECT used, held, remaining FROM token_mgmt.quota_status WHERE value = 'eva' AND kind = 'fixed';
+SELECT token_mgmt.reset_quota('user', '*', 'hour', options => '{"value": "eva"}');
+SELECT value, used, held, remaining FROM token_mgmt.quota_status WHERE scope = 'user' AND kind = 'sliding' ORDER BY value;
+SELECT token_mgmt.reset_quota('user', '*', 'hour') AS others;
+SELECT amount FROM token_mgmt.set_quota('user', 'bea', '100 days', 800, options => '{"kind": "bucket"}');
+SELECT total_tokens FROM record_usage('bea', 500);
+SELECT status FROM reserve_tokens('bea', 200);
+SELECT token_mgmt.reset_quota('user', 'bea', '100 days');
+SELECT used, held, remaining FROM token_mgmt.quota_status WHERE value = 'bea' AND kind = 'bucket';
+SELECT amount FROM token_mgmt.set_quota('user', 'hot', 'total', 100);
+INSERT INTO token_mgmt.hot_quota SELECT tenant, quota_id, 'hot', 4, now() FROM token_mgmt.quota WHERE value = 'hot';
+SELECT reservation_id AS id FROM reserve_tokens('hot', 40) \gset
+SELECT total_tokens, flags FROM record_usage('hot', 90);
+SELECT token_mgmt.reset_quota('user', 'hot', 'total');
+SELECT slot, allowance, used, held, credited FROM token_mgmt.quota_period WHERE scope_value = 'hot'
+    AND starts_at = '-infinity' AND ends_at = 'infinity' AND slots + slot > 1 ORDER BY slot;
+SELECT total_tokens FROM settle_tokens(:'id', 30, 0);
+SELECT status, tokens_remaining FROM reserve_tokens('hot', 70);
+SELECT status, sqlstate FROM try_reserve_tokens('hot', 1);
+SELECT action, before - 'periods' AS before, before -> 'periods' AS periods, after, changed_by = session_user AS by_me
+FROM token_mgmt.quota_change WHERE action = 'reset' ORDER BY change_id;
+SELECT * FROM show_error($$SELECT token_mgmt.reset_quota('user', 'nobody', 'total')$$);
+SELECT * FROM show_error($$SELECT token_mgmt.reset_quota('user', 'eva', 'total', options => '{"value": "x"}')$$);
+SELECT * FROM show_error($$SELECT token_mgmt.reset_quota(NULL, 'eva', 'total')$$);
+SELECT * FROM token_mgmt.audit();
+
+-- The configuration of a tenant, as a whole.
+SELECT token_mgmt.load_config('{"tenant": "shop", "priorities": {"low": 0.1},
+    "agents": [{"agent": "clerk", "max_context_tokens": 9000, "precedence": ["user", "system", "story", "history", "rag"]}],
+    "quotas": [{"scope": "user", "value": "*", "period": "day", "amount": 1000, "time_zone": "Europe/Berlin", "carry_over": 50},
+        {"scope": "model", "value": "gpt-4o", "period": "hour", "amount": 2.5, "metric": "cost", "kind": "bucket", "burst": 9},
+        {"scope": "team", "value": "a", "period": "month", "amount": 5, "anchor": "2026-01-15 06:00", "soft": true,
+            "increase": 7, "increase_until": "2027-01-01 00:00+00"}]}') AS changed;
+SELECT jsonb_pretty(token_mgmt.dump_config('shop'));
+SELECT token_mgmt.dump_config('shop') AS config \gset
+SELECT token_mgmt.load_config(:'config') AS changed;
+SELECT token_mgmt.load_config(jsonb_set(:'config', '{tenant}', '"branch"')) AS changed,
+    token_mgmt.dump_config('branch') - 'tenant' = :'config'::jsonb - 'tenant' AS is_same;
+SELECT token_mgmt.load_config(jsonb_set(:'config', '{quotas,1,amount}', '6')) AS changed;
+SELECT token_mgmt.load_config('{}'), token_mgmt.dump_config('empty');
+SELECT * FROM show_error($$SELECT token_mgmt.load_config(NULL)$$);
+SELECT * FROM show_error($$SELECT token_mgmt.load_config('[]')$$);
+SELECT * FROM show_error($$SELECT token_mgmt.load_config('{"quota": []}')$$);
+SELECT * FROM show_error($$SELECT token_mgmt.load_config('{"quotas": {}}')$$);
+SELECT * FROM show_error($$SELECT token_mgmt.load_config('{"priorities": {"urgent": 1}}')$$);
+SELECT * FROM show_error($$SELECT token_mgmt.load_config('{"agents": [{"agent": "a", "max_tokens": 1}]}')$$);
+SELECT * FROM show_error($$SELECT token_mgmt.load_config('{"quotas": [{"scope": "user", "value": "x", "period": "day",
+    "amount": 1}, {"scope": "user", "value": "x", "period": "day", "amout": 1}]}')$$);
+SELECT * FROM show_error($$SELECT token_mgmt.load_config('{"quotas": [{"scope": "user", "value": "x", "period": "day",
+    "amount": 1}, {"scope": "user", "value": "x", "period": "fortnight", "amount": 1}]}')$$);
+SELECT * FROM show_error($$SELECT token_mgmt.load_config('{"quotas": [{"scope": "user", "value": "x", "period": "day",
+    "amount": "many"}]}')$$);
+SELECT count(*) FROM token_mgmt.quota WHERE value = 'x';
