@@ -1,0 +1,132 @@
+"""The rest of the reservation interface among many sessions: calls recorded afterwards, progress,
+resets, and the configuration of one database in another."""
+
+import random
+import threading
+
+from books import at_once, findings, sqlstate, value
+
+SEED = 20261121
+SPLIT = """INSERT INTO token_mgmt.hot_quota
+    SELECT tenant, quota_id, 'hot', 8, now() FROM token_mgmt.quota WHERE value = 'hot'"""
+
+
+def test_one_request_id_is_recorded_once_whoever_retries_it(db):
+    db.psql("SELECT token_mgmt.set_quota('user', 'ann', 'total', 100)")
+
+    def record(connection, _):
+        return value(connection, "SELECT entry_id FROM record_usage('ann', 70, 50, "
+                     "request_id => 'search-1')")
+
+    assert len(set(at_once(db, record, 8))) == 1
+    assert db.psql("SELECT used, held FROM token_mgmt.quota_status") == "120|0"
+    assert db.psql("SELECT count(*), min(flags) FROM token_mgmt.usage_ledger") \
+        == "1|{unreserved,overrun}"
+    assert findings(db) == []
+
+
+def test_calls_of_every_kind_at_once_neither_deadlock_nor_lose_a_token(db):
+    """On quotas of each kind that all share, one of them in slots, and reset all the while."""
+    db.psql(f"""
+        SELECT token_mgmt.set_quota('user', 'hot', 'total', 3000),
+            token_mgmt.set_quota('team', '*', 'hour', 3000, options => '{{"kind": "sliding"}}'),
+            token_mgmt.set_quota('tenant', 'default', 'day', 3000,
+                options => '{{"kind": "bucket"}}');
+        {SPLIT}""")
+    print(f"seed {SEED}")
+    resets = threading.Event()
+
+    def work(connection, number):
+        if number == 0:
+            done = 0
+            while not resets.wait(0.01) and done < 1000:
+                for quota in ("'user', 'hot', 'total'", "'team', '*', 'hour'",
+                              "'tenant', 'default', 'day'"):
+                    connection.execute(f"SELECT token_mgmt.reset_quota({quota})")
+                done += 1
+            return 0
+        rng = random.Random(f"{SEED} {number}")
+        team = f"team{number % 2}"
+        used = 0
+        try:
+            for _ in range(30):
+                tokens = rng.randint(1, 300)
+                if rng.random() < 0.5:
+                    connection.execute("SELECT record_usage('hot', %s, team => %s)",
+                                       [tokens, team])
+                    used += tokens
+                    continue
+                reservation = value(connection, "SELECT reservation_id FROM try_reserve_tokens("
+                                    "'hot', %s, 50, team => %s)", [tokens, team])
+                if reservation is None:
+                    continue
+                connection.execute("SELECT report_progress(%s, 10)", [reservation])
+                connection.execute("SELECT extend_reservation(%s, '1 hour')", [reservation])
+                connection.execute("SELECT settle_usage(%s, jsonb_build_object('input_tokens', "
+                                   "%s::integer, 'output_tokens', 60))", [reservation, tokens])
+                used += tokens + 60
+        finally:
+            if number == 1:
+                resets.set()
+        return used
+
+    used = sum(at_once(db, work, 9))
+    assert db.psql("SELECT sum(used), sum(held) FROM token_mgmt.quota_period p "
+                   "JOIN token_mgmt.quota q USING (tenant, quota_id) WHERE q.value = 'hot'") \
+        == f"{used}|0"
+    assert db.psql("SELECT sum(prompt_tokens + completion_tokens) FROM token_mgmt.usage_ledger") \
+        == str(used)
+    assert findings(db) == []
+
+
+def test_prepared_transactions_hold_what_was_recorded_and_extended(make_cluster):
+    cluster = make_cluster(preload=False, settings={"max_prepared_transactions": "5"})
+    database = cluster.create_database("books")
+    database.psql("SELECT token_mgmt.set_quota('user', 'ann', 'total', 1000)")
+    with database.connect() as connection:
+        reservation = value(connection, "SELECT reservation_id FROM reserve_tokens('ann', 100)")
+        connection.execute("BEGIN")
+        connection.execute("SELECT record_usage('ann', 30)")
+        connection.execute("SELECT extend_reservation(%s, '1 day')", [reservation])
+        connection.execute("SELECT report_progress(%s, 5)", [reservation])
+        connection.execute("PREPARE TRANSACTION 'all'")
+    with database.connect() as connection:
+        connection.execute("COMMIT PREPARED 'all'")
+        assert value(connection, "SELECT ROW(used, held)::text FROM token_mgmt.quota_status") \
+            == "(30,100)"
+        connection.execute("SET default_transaction_read_only = on")
+        for call in ("SELECT record_usage('ann', 1)",
+                         "SELECT token_mgmt.load_config('{\"priorities\": {\"low\": 0.1}}')",
+                     f"SELECT extend_reservation('{reservation}', '1 day')",
+                     "SELECT token_mgmt.reset_quota('user', 'ann', 'total')"):
+            assert (call, sqlstate(connection, call)) == (call, "25006")
+        assert value(connection, "SELECT free FROM explain_reservation('ann', 10)") == 870
+    assert findings(database) == []
+
+
+def test_dumped_configuration_loads_into_another_database_as_it_was(db, server):
+    db.psql("""
+        SELECT token_mgmt.set_quota('user', '*', 'day', 1000, time_zone => 'Asia/Kolkata',
+                options => '{"carry_over": 10, "cached_weight": 0.25, "soft": true}'),
+            token_mgmt.set_quota('model', 'gpt-4o', '36:00:00', 2.5, metric => 'cost',
+                options => '{"anchor": "2026-01-01 05:30"}'),
+            token_mgmt.set_quota('team', 'a', 'minute', 5, metric => 'requests',
+                options => '{"kind": "bucket", "burst": 50}'),
+            token_mgmt.set_quota('team', 'b', 'hour', 5,
+                options => '{"kind": "sliding", "increase": 7,
+                    "increase_until": "2030-01-01 00:00+01"}'),
+            token_mgmt.set_priority_share('low', 0.15),
+            token_mgmt.set_agent('clerk', '{"redact": ["email"], "max_rag_tokens": null}');""")
+    config = db.psql("SELECT token_mgmt.dump_config()")
+    other = server.create_database("other_config")
+    try:
+        with other.connect() as connection:
+            connection.execute("SET timezone = 'America/New_York'")
+            connection.execute("SET intervalstyle = 'iso_8601'")
+            assert value(connection, "SELECT token_mgmt.load_config(%s)", [config]) == 6
+            assert value(connection, "SELECT token_mgmt.dump_config()::text") == config
+            assert value(connection, "SELECT token_mgmt.load_config(%s)", [config]) == 0
+            changes = "SELECT count(*) FROM token_mgmt.quota_change"
+            assert value(connection, changes) == 4
+    finally:
+        other.drop()
