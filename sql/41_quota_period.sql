@@ -229,6 +229,13 @@ BEGIN
                 AND p.quota_id = a.quota_id AND p.scope_value = a.scope_value
                 AND p.starts_at = '-infinity' AND p.slot = 0;
         END IF;
+        IF charge < 0 THEN
+            -- What a correction takes back may have been given back by reset_quota() or a refill.
+            UPDATE token_mgmt.quota_period p SET credited = greatest(p.credited + charge, 0)
+            WHERE p.tenant = _charge.tenant AND p.quota_id = a.quota_id
+                AND p.scope_value = a.scope_value AND p.starts_at = a.starts_at
+                AND p.slot = a.slot;
+        END IF;
         UPDATE token_mgmt.quota_period p
         SET held = p.held - freed, used = p.used + charge
         WHERE p.tenant = _charge.tenant AND p.quota_id = a.quota_id

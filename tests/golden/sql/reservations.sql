@@ -109,6 +109,18 @@ SELECT slot, allowance, used, held, credited FROM token_mgmt.quota_period WHERE 
 SELECT total_tokens FROM settle_tokens(:'id', 30, 0);
 SELECT status, tokens_remaining FROM reserve_tokens('hot', 70);
 SELECT status, sqlstate FROM try_reserve_tokens('hot', 1);
+-- What a late settlement takes back was given back by the reset, once.
+SELECT amount FROM token_mgmt.set_quota('user', 'ivy', 'total', 1000);
+SELECT reservation_id AS id FROM reserve_tokens('ivy', 300, 700) \gset
+SELECT status FROM report_progress(:'id', 600);
+UPDATE token_mgmt.reservation SET expires_at = clock_timestamp() WHERE reservation_id = :'id';
+SELECT rows_done FROM token_mgmt.run_maintenance() WHERE job = 'expire holds';
+SELECT token_mgmt.reset_quota('user', 'ivy', 'total');
+SELECT total_tokens FROM record_usage('ivy', 100);
+SELECT total_tokens FROM settle_tokens(:'id', 300, 0);
+SELECT used, held, remaining FROM token_mgmt.quota_status WHERE value = 'ivy';
+SELECT status, tokens_remaining FROM try_reserve_tokens('ivy', 900);
+
 SELECT before - '{periods,used}'::text[] AS before, before -> 'periods' AS periods, round((before ->> 'used')::numeric) AS used, after, changed_by = session_user AS by_me
 FROM token_mgmt.quota_change WHERE action = 'reset' ORDER BY change_id;
 SELECT * FROM show_error($$SELECT token_mgmt.reset_quota('user', 'nobody', 'total')$$);
