@@ -149,7 +149,7 @@ SELECT * FROM show_error($$SELECT token_mgmt.load_config('{"quotas": {}}')$$);
 SELECT * FROM show_error($$SELECT token_mgmt.load_config('{"priorities": {"urgent": 1}}')$$);
 SELECT * FROM show_error($$SELECT token_mgmt.load_config('{"agents": [{"agent": "a", "max_tokens": 1}]}')$$);
 SELECT * FROM show_error($$SELECT token_mgmt.load_config('{"quotas": [{"scope": "user", "value": "x", "period": "day",
-    "amount": 1}, {"scope": "user", "value": "x", "period": "day", "amout": 1}]}')$$);
+    "amount": 1}, {"scope": "user", "value": "x", "period": "day", "limit": 1}]}')$$);
 SELECT * FROM show_error($$SELECT token_mgmt.load_config('{"quotas": [{"scope": "user", "value": "x", "period": "day",
     "amount": 1}, {"scope": "user", "value": "x", "period": "fortnight", "amount": 1}]}')$$);
 SELECT * FROM show_error($$SELECT token_mgmt.load_config('{"quotas": [{"scope": "user", "value": "x", "period": "day",

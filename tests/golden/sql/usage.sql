@@ -24,7 +24,7 @@ FROM (SELECT n, read_usage(usage) AS u FROM (VALUES
         "totalTokenCount": 102}}')
 ) v (n, usage) OFFSET 0) t;
 
--- What cannot be read is an error, never 0.
+-- Complaint 4: what cannot be read is an error, never 0.
 CREATE FUNCTION show_usage_error(usage text) RETURNS shown_error LANGUAGE sql AS $$
     SELECT show_error(format('SELECT read_usage(%L)', usage))
 $$;
@@ -57,7 +57,7 @@ SELECT entry_id FROM settle_usage(:'id', '{"input_tokens": 60, "output_tokens": 
 SELECT entry_id = :entry_id AS same FROM settle_usage(:'id', '{"usage": {"prompt_tokens": 60, "completion_tokens": 5}}');
 SELECT * FROM show_error(format('SELECT settle_usage(%L, ''{"input_tokens": 61, "output_tokens": 5}'')', :'id'));
 
--- Calls that were never reserved.
+-- Calls that were never reserved; complaint 15: a retry is not charged twice.
 SELECT model FROM token_mgmt.register_model('priced', 'o200k_base', 100000, max_output_tokens => 10000,
     input_usd_per_mtok => 2, output_usd_per_mtok => 10, cached_input_usd_per_mtok => 0.5);
 SELECT amount FROM token_mgmt.set_quota('user', 'uma', 'total', 1000, options => '{"cached_weight": 0.5}');
