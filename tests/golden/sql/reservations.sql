@@ -1,6 +1,4 @@
 SELECT clean_books();
-DELETE FROM token_mgmt.completion_history;
-DELETE FROM token_mgmt.completion_mark;
 SELECT amount FROM token_mgmt.set_quota('user', 'sue', 'total', 1000);
 
 -- Longer, never shorter, and only while it holds.
