@@ -12,11 +12,13 @@ AS $$
             'session_metrics', 'user_metrics', 'session_history', 'should_summarize',
             '_agent_settings', '_session_summary']),
         ('app', ARRAY['reserve_tokens', 'try_reserve_tokens', 'prepare_request',
-            'try_prepare_request', 'settle_tokens', 'settle_partial', 'release_tokens',
-            'add_message', 'save_summary', 'recount_session', 'drop_session', 'verify_api_key',
-            'rotate_api_key', 'revoke_api_key']),
+            'try_prepare_request', 'settle_tokens', 'settle_partial', 'settle_usage',
+            'release_tokens', 'record_usage', 'extend_reservation', 'report_progress',
+            'explain_reservation', 'add_message', 'save_summary', 'recount_session',
+            'drop_session', 'verify_api_key', 'rotate_api_key', 'revoke_api_key']),
         ('admin', ARRAY['set_quota', 'drop_quota', 'set_priority_share', 'set_agent', 'drop_agent',
-            'register_model', 'issue_api_key', 'worker_status', 'set_alert_rule', 'mute_alerts'])
+            'register_model', 'issue_api_key', 'worker_status', 'set_alert_rule',
+            'mute_alerts', 'reset_quota', 'load_config', 'dump_config'])
     ), member AS (
         SELECT d.classid, d.objid FROM pg_depend d
         JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'token_mgmt'

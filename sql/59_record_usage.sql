@@ -72,10 +72,11 @@ BEGIN
             ELSE @extschema@.count_tokens(a.model, texts[i]) END;
     END LOOP;
     u := (token_mgmt._new_id(), coalesce(a.prompt_tokens, counts[1], 0),
-        coalesce(a.completion_tokens, counts[2], 0), a.cached_tokens, a.cache_write_tokens,
-        a.reasoning_tokens, a.breakdown, a.metadata, '{}', coalesce(counts[1], counts[2])
-        IS NOT NULL)::token_mgmt._usage;
-    RETURN token_mgmt._check_usage(u);
+        coalesce(a.completion_tokens, counts[2], 0), coalesce(a.cached_tokens, 0),
+        coalesce(a.cache_write_tokens, 0), coalesce(a.reasoning_tokens, 0), a.breakdown,
+        a.metadata, '{}', coalesce(counts[1], counts[2]) IS NOT NULL)::token_mgmt._usage;
+    PERFORM token_mgmt._check_usage(u);
+    RETURN u;
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._unreserved_usage(token_mgmt._unreserved) IS
@@ -118,7 +119,7 @@ DECLARE
     at timestamptz := clock_timestamp();
     identities text[] := token_mgmt._identities(r);
     wanted token_mgmt._wanted[] :=
-        ARRAY(SELECT q FROM token_mgmt._wanted_quotas(r, identities, at) q);
+        ARRAY(SELECT q FROM token_mgmt._wanted_quotas(r.tenant, identities, at) q);
     w token_mgmt._wanted;
     earlier token_mgmt.reservation;
     s token_mgmt.reservation;

@@ -71,7 +71,8 @@ BEGIN
     IF missing IS NOT NULL THEN
         PERFORM token_mgmt._raise('22004', missing || ' must not be null', NULL, NULL);
     END IF;
-    PERFORM token_mgmt._check_object('options', options, '{value}');
+    PERFORM token_mgmt._check_object('options', options, '{value}'),
+        token_mgmt._check_access(in_tenant, NULL, 'admin');
     SELECT o.* INTO q FROM token_mgmt.quota o
     WHERE o.tenant = in_tenant AND o.scope = reset_quota.scope
         AND o.value = token_mgmt._quota_value(reset_quota.scope, reset_quota.value, in_tenant)

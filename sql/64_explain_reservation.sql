@@ -56,8 +56,12 @@ CREATE FUNCTION token_mgmt._holders(tenant text, w token_mgmt._wanted, at timest
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce(jsonb_agg(jsonb_build_object('reservation_id', h.reservation_id,
-        'user_id', h.user_id, 'amount', h.amount, 'expires_at', h.expires_at)
+    -- Who may not see a user is told how much is held, not by whom.
+    SELECT coalesce(jsonb_agg(CASE
+            WHEN token_mgmt._has_access(_holders.tenant, h.user_id, 'reader')
+                THEN jsonb_build_object('reservation_id', h.reservation_id, 'user_id', h.user_id)
+            ELSE '{}' END
+            || jsonb_build_object('amount', h.amount, 'expires_at', h.expires_at)
         ORDER BY h.amount DESC, h.expires_at, h.reservation_id), '[]')
     FROM (
         SELECT r.reservation_id, r.user_id, a.amount, r.expires_at

@@ -20,6 +20,7 @@ AS $$
 DECLARE
     in_tenant text := token_mgmt._tenant(tenant);
 BEGIN
+    PERFORM token_mgmt._check_access(in_tenant, NULL, 'admin');
     RETURN jsonb_build_object(
         'tenant', in_tenant,
         'quotas', (
@@ -154,7 +155,8 @@ BEGIN
     IF config IS NULL THEN
         PERFORM token_mgmt._raise('22004', 'config must not be null', NULL, NULL);
     END IF;
-    PERFORM token_mgmt._check_config('config', config, 'object',
+    PERFORM token_mgmt._check_access(in_tenant, NULL, 'admin'),
+        token_mgmt._check_config('config', config, 'object',
             '{tenant,quotas,priorities,agents}'),
         token_mgmt._check_config('config.quotas', config -> 'quotas', 'array', NULL),
         token_mgmt._check_config('config.priorities', config -> 'priorities', 'object',
