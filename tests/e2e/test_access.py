@@ -69,6 +69,9 @@ def books(db):
             held = value(connection, reserve, of)
             settled = value(connection, reserve, of)
             connection.execute("SELECT settle_tokens(%s, 9, 0)", [settled])
+            connection.execute("""
+                SELECT token_mgmt._raise_alert(%(tenant)s, 'quota_threshold', 'user', %(user)s, '1',
+                    now(), now() + interval '1 hour', 0.8, %(name)s, '{}')""", of)
             ids[tenant, user] = {"reservation": held, "key": key, "session": name}
     return ids
 
@@ -125,7 +128,7 @@ def test_views_evaluate_no_condition_of_the_caller_on_foreign_rows(db, roles, bo
             assert connection.execute(peep).fetchall() == []
 
 
-READS = {"session_history", "should_summarize", "session_metrics", "user_metrics",
+READS = {"usage_report", "session_history", "should_summarize", "session_metrics", "user_metrics",
          "_agent_settings", "_session_summary"}
 
 
@@ -139,7 +142,9 @@ def calls(connection, of):
         "period": "total", "amount": 1, "api_key": of["session"], "agent": of["tenant"],
         "settings": "{}", "priority": "low", "share": 0.5, "encoding": "o200k_base",
         "context_window": 1000, "upto": 1, "content": "x", "role": "user", "name": "new",
-        "completion_content": "x", "request": None, "max_tokens": 100, "options": "{}",
+        "completion_content": "x", "request": None, "until": "infinity", "ttl": "1 hour",
+        "kind": "quota_threshold", "usage": '{"input_tokens": 1, "output_tokens": 1}',
+        "config": '{"tenant": "%s", "priorities": {"low": 0.4}}' % of["tenant"], "max_tokens": 100, "options": "{}",
     }
     functions = connection.execute("""
         SELECT p.oid::regproc::text, p.prokind, p.proname,
@@ -164,6 +169,8 @@ def calls(connection, of):
         assert required <= len(given), (function, "an argument that this test does not know")
         if name == "add_message":
             given += [("role", "text", "user"), ("content", "text", "x")]
+        if name == "record_usage":
+            given += [("prompt_tokens", "integer", 1)]
         if "prepare" in name:
             given += [("messages", "jsonb", MESSAGES)]
         yield name, f"SELECT {function}(" + ", ".join(

@@ -16,6 +16,7 @@ from journal import QUOTAS, SEED, Client, check, settle_doubts, work_until_kille
 FAST = {"token_mgmt.worker_naptime": "100ms"}
 RESERVE = "SELECT reservation_id FROM reserve_tokens('alice', 100)"
 SETTLE = "SELECT flags FROM settle_tokens(%s, 80, 10)"
+PASSES = "SELECT runs FROM token_mgmt.worker_status WHERE job = 'worker'"
 BALANCE = "SELECT used, held FROM token_mgmt.quota_status"
 MESSAGES = '[{"role": "user", "content": "Hi"}]'
 WRITING = [
@@ -65,7 +66,7 @@ READING = [
     "SELECT user_metrics('alice')",
     "SELECT v::text FROM explain_reservation('alice', 10, model => 'gpt-4o') v",
     "SELECT token_mgmt.dump_config()",
-    "SELECT v::text FROM usage_report() v",
+    "SELECT count(*) FROM usage_report()",
     "SELECT v::text FROM token_mgmt.quota_status v",
     "SELECT v::text FROM token_mgmt.open_reservations v",
     "SELECT v::text FROM token_mgmt.worker_status v",
@@ -152,15 +153,16 @@ def test_standby_shows_the_books_and_works_once_promoted(books, primary, make_st
         assert own_processes(connection) == 0
     with standby.connect("books") as connection:
         assert value(connection, "SELECT pg_promote()")
-        passes = value(connection, "SELECT passes FROM token_mgmt.worker_status")
-        wait_until(lambda: value(connection, "SELECT passes FROM token_mgmt.worker_status")
+        passes = value(connection, PASSES)
+        wait_until(lambda: value(connection, PASSES)
                    > passes + 1, what="a pass of the promoted server's own worker")
         connection.execute("SELECT reserve_tokens('alice', 50, ttl => '1 millisecond')")
         wait_until(lambda: value(connection, "SELECT count(*) FROM token_mgmt.open_reservations")
                    == 1, what="the expiry by the promoted server")
         assert value(connection, SETTLE, [reservation]) == []
         assert connection.execute("SELECT * FROM token_mgmt.audit()").fetchall() == []
-        assert value(connection, "SELECT status FROM token_mgmt.worker_status") == "running"
+        assert value(connection, "SELECT status FROM token_mgmt.worker_status "
+                     "WHERE job = 'worker'") == "running"
     assert "PANIC" not in standby.log()
 
 

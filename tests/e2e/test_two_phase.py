@@ -106,9 +106,14 @@ def prepare_one_of_each(database):
         prepare(connection, "undoes settling", SETTLE.format(held=held["undoes settling"]))
 
 
+EXPIRED = ("SELECT rows_done, (SELECT sum(failures) FROM token_mgmt.worker_status)::integer "
+           "FROM token_mgmt.worker_status WHERE job = 'expire holds'")
+
+
 def wait_for_passes(connection, passes=2):
-    done = "SELECT passes FROM token_mgmt.worker_status WHERE status = 'running'"
-    before = value(connection, "SELECT passes FROM token_mgmt.worker_status")
+    runs = "SELECT runs FROM token_mgmt.worker_status WHERE job = 'worker'"
+    done = f"{runs} AND status = 'running'"
+    before = value(connection, runs)
     wait_until(lambda: (row(connection, done) or [0])[0] >= before + passes, what="passes")
 
 
@@ -130,8 +135,7 @@ def test_prepared_transactions_outlive_a_crash_and_keep_what_they_locked(make_cl
                                  "WHERE is_overdue") == 3, what="the end of the holds")
         # The worker neither ends what a prepared transaction is ending, nor waits for it.
         wait_for_passes(connection)
-        assert row(connection, "SELECT holds_expired, last_error FROM token_mgmt.worker_status") \
-            == (0, None)
+        assert row(connection, EXPIRED) == (0, 0)
         connection.execute("SET lock_timeout = '50ms'")
         for user in ("reserves", "settles", "releases", "undoes reserving"):
             assert sqlstate(connection, reserve(user, 1)) == "55P03"
@@ -148,8 +152,8 @@ def test_prepared_transactions_outlive_a_crash_and_keep_what_they_locked(make_cl
         for user in ("undoes reserving", "undoes settling"):
             connection.execute(f"ROLLBACK PREPARED '{user}'")
         assert (refused.result(), granted.result()) == ("TM001", None)
-        wait_until(lambda: value(connection, "SELECT holds_expired FROM token_mgmt.worker_status")
-                   == 1, what="the expiry of the hold that was not settled")
+        wait_until(lambda: row(connection, EXPIRED) == (1, 0),
+                   what="the expiry of the hold that was not settled")
         balances = connection.execute("SELECT value, used, held FROM token_mgmt.quota_status "
                                       "WHERE used + held > 0 AND value <> 'first'").fetchall()
         assert sorted(balances) == [("reserves", 0, 600), ("settles", 90, 0),
