@@ -1,0 +1,480 @@
+"""Random sequences of all operations from several sessions, with failures, timeouts, retries and
+rollbacks, step by step against a model in memory (books_model.py); all balances are compared after
+each step. TOKEN_MGMT_SEED replays a run, TOKEN_MGMT_STEPS makes it as long as that many steps."""
+
+import json
+import os
+import random
+import time
+from decimal import Decimal
+
+import psycopg
+from books import row, value
+from books_model import FOREVER, Hold, Model, Quota, cost
+
+SECONDS = 40
+SESSIONS = 4
+RULES = [  # tenant, scope, value, metric, period, kinds, options
+    ("default", "user", "ann", "tokens", "total", ["fixed"], {}),
+    ("default", "user", "ann", "tokens", "minute", ["fixed", "sliding", "bucket"], {}),
+    ("default", "user", "ann", "cost", "month", ["fixed"], {}),
+    ("default", "user", "*", "tokens", "7 seconds", ["fixed"], {"carry_over": 400}),
+    ("default", "user", "bob", "tokens", "7 seconds", ["fixed", "bucket"], {}),
+    ("default", "user", "*", "requests", "minute", ["fixed"], {}),
+    ("default", "team", "red", "tokens", "day", ["fixed"], {"cached_weight": "0.1"}),
+    ("default", "team", "*", "tokens", "day", ["fixed"], {}),
+    ("default", "agent", "scribe", "tokens", "minute", ["sliding"], {}),
+    ("default", "api_key", "*", "requests", "7 seconds", ["bucket", "sliding"], {}),
+    ("default", "session", "*", "tokens", "total", ["fixed"], {"soft": True}),
+    ("default", "endpoint", "chat", "cost", "total", ["fixed"], {}),
+    ("default", "model", "gpt-4o", "tokens", "day", ["fixed"], {}),
+    ("default", "tenant", "*", "tokens", "total", ["fixed"], {}),
+    ("acme", "tenant", "acme", "tokens", "month", ["fixed"], {}),
+    ("acme", "user", "*", "tokens", "7 seconds", ["fixed"], {}),
+]
+REQUEST = ["user_id", "prompt_tokens", "completion_tokens", "model", "priority", "api_key", "team",
+           "session_id", "agent", "endpoint", "request_id", "min_completion_tokens", "on_overflow",
+           "tenant"]
+RESERVE = "SELECT status, reservation_id::text, prompt_tokens, completion_tokens, warnings " \
+    "FROM {}(%s" + "".join(f", {name} => %s" for name in REQUEST[1:]) + ")"
+SETTLE = "SELECT entry_id, flags, cost FROM settle_tokens(%s, %s, %s, %s)"
+NOW = "SELECT clock_timestamp()"
+# What a session meets where another one has rows locked, or a timeout: nothing has happened then.
+BROKEN_OFF = {"55P03", "57014"}
+
+
+class Run:
+    def __init__(self, database, seed):
+        self.rng = random.Random(seed)
+        self.database = database
+        self.model = Model()
+        self.sessions = [database.connect() for _ in range(SESSIONS)]
+        for connection in self.sessions:
+            connection.execute("SET timezone = 'UTC'; SET lock_timeout = '60ms'; "
+                               "SET client_min_messages = error")
+        self.inside = None  # the session that is in a transaction
+        self.transaction = 0
+        self.request_number = 0
+        self.counts = {}
+
+    def step(self):
+        rng = self.rng
+        inside = self.inside is not None and rng.random() < 0.6
+        number = self.inside if inside else rng.choice(
+            [n for n in range(SESSIONS) if n != self.inside])
+        self.connection = self.sessions[number]
+        choices = {self.reserve: 40, self.settle: 22, self.release: 8, self.retry: 6,
+                   self.nonsense: 3}
+        if inside:
+            choices |= {self.commit: 15, self.roll_back: 8}
+        else:
+            choices |= {self.set_quota: 7, self.drop_quota: 2, self.changed_mind: 2}
+            if self.inside is None:
+                choices |= {self.begin: 8, self.maintain: 4, self.heat: 3, self.age: 5}
+        work = rng.choices(list(choices), list(choices.values()))[0]
+        self.count(work.__name__)
+        self.last = work.__name__
+        if work in (self.commit, self.roll_back, self.begin):
+            work()
+        else:
+            self.attempt(work, inside)
+        self.compare()
+
+    def count(self, what):
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+    def attempt(self, work, inside):
+        """With a timeout at times; in a transaction with a savepoint, or all is lost by an error."""
+        connection, rng = self.connection, self.rng
+        saved = inside and rng.random() < 0.5
+        mark = len(self.model.undo)
+        kept = self.model.undo
+        if not inside:
+            self.model.undo = []
+        if saved:
+            connection.execute("SAVEPOINT one")
+        hurried = rng.random() < 0.05
+        if hurried:
+            connection.execute(f"SET statement_timeout = '{rng.randint(1, 6)}ms'")
+        failed = False
+        try:
+            work()
+        except psycopg.Error as error:
+            failed = True
+            self.count("broken off")
+            if error.sqlstate == "57014":
+                assert hurried
+            else:
+                assert error.sqlstate == "55P03" and self.inside is not None, error
+        self.lost = inside and connection.info.transaction_status.name == "INERROR"
+        if saved and (self.lost or rng.random() < 0.3):
+            connection.execute("ROLLBACK TO one")
+            self.model.rollback(mark)
+        elif self.lost:
+            self.roll_back()
+        else:
+            assert not failed or not inside
+        if hurried:
+            connection.execute("RESET statement_timeout")
+        if not inside:
+            self.model.undo = kept
+
+    def refused(self, code, statement, parameters):
+        """Whether the statement broke off; else it must fail with this SQLSTATE."""
+        try:
+            self.connection.execute(statement, parameters)
+        except psycopg.Error as error:
+            if error.sqlstate in BROKEN_OFF:
+                raise
+            assert error.sqlstate == code, (code, error)
+        else:
+            raise AssertionError(f"no {code}: {statement} {parameters}")
+
+    # Operations
+
+    def begin(self):
+        self.connection.execute("BEGIN")
+        self.inside = self.sessions.index(self.connection)
+        self.transaction += 1
+        self.model.undo = []
+
+    def commit(self):
+        self.connection.execute("COMMIT")
+        self.inside = None
+        self.model.undo = []
+
+    def roll_back(self):
+        self.connection.execute("ROLLBACK")
+        self.inside = None
+        self.model.rollback()
+
+    def request(self):
+        rng = self.rng
+        self.request_number += 1
+        with_model = rng.random() < 0.6
+        completion = rng.choice([0, 1, 30, 200, 900, 3000])
+        return {
+            "tenant": rng.choice(["default"] * 5 + ["acme"]),
+            "user_id": rng.choice(["ann", "bob", "cid"]),
+            "prompt_tokens": rng.choice([0, 1, 20, 150, 700]),
+            "completion_tokens": completion if with_model or rng.random() < 0.8 else None,
+            "model": "gpt-4o" if with_model else None,
+            "priority": rng.choice([None] * 5 + ["high", "medium", "low"]),
+            "api_key": rng.choice([None, None, "k1"]),
+            "team": rng.choice([None, "red", "blue"]),
+            "session_id": rng.choice([None, None, "s1"]),
+            "agent": rng.choice([None, None, "scribe"]),
+            "endpoint": rng.choice([None, None, "chat"]),
+            "request_id": f"r{self.request_number}" if rng.random() < 0.3 else None,
+            "min_completion_tokens": rng.choice([None, min(completion, 10)]),
+            "on_overflow": rng.choice(["reduce", "refuse"]),
+        }
+
+    def reserve(self, request=None):
+        model, connection = self.model, self.connection
+        request = request or self.request()
+        raising = self.rng.random() < 0.3
+        parameters = [request[name] for name in REQUEST]
+        statement = RESERVE.format("reserve_tokens" if raising else "try_reserve_tokens")
+        wanted = model.wanted(request)
+        if not request["model"] and any(q.metric == "cost" for q, _ in wanted) \
+                and request["prompt_tokens"] + (request["completion_tokens"] or 0) > 0:
+            self.refused("22023", statement, parameters)
+            return
+        began = value(connection, NOW)
+        try:
+            status, reservation, prompt, completion, warnings = \
+                connection.execute(statement, parameters).fetchone()
+        except psycopg.Error as error:
+            if error.sqlstate != "TM001":
+                raise
+            status = "denied"
+        self.count(status)
+        if status == "denied":
+            assert raising or reservation is None
+            promised = all(q.kind == "fixed" for q, _ in wanted)
+            if not self.inside_lost():
+                ended = value(connection, NOW)
+                promised &= all(q.start(began) == q.start(ended) for q, _ in wanted
+                                if q.kind == "fixed")
+                if promised:
+                    # While a transaction is open, what it has locked cannot be expired.
+                    assert model.answer(request, ended, self.inside is None) is None, request
+            return
+        allocations = [tuple(a) for a in connection.execute(
+            "SELECT a.quota_id, a.scope_value, a.starts_at::text, a.metric, "
+            "coalesce(a.cached_weight, 1), a.amount FROM token_mgmt.reservation r, "
+            "unnest(r.allocations) a WHERE r.reservation_id = %s", [reservation]).fetchall()]
+        at = value(connection, "SELECT reserved_at FROM token_mgmt.reservation "
+                   "WHERE reservation_id = %s", [reservation])
+        asked = request["completion_tokens"] or 0
+        expected = model.answer(request, at, True)
+        assert expected is not None, (request, completion)
+        assert prompt == request["prompt_tokens"]
+        if all(q.kind == "fixed" for q, _ in wanted) and self.inside is None:
+            assert completion == expected, (request, completion, expected)
+        assert completion <= expected
+        assert status == ("granted" if completion == asked else "reduced")
+        model.grant(Hold(reservation, request, prompt, completion, at, allocations,
+                         self.transaction if self.connection is self.tx() else None))
+        passed = sum(q.is_soft and model.free(q, v, at, False) < 0 for q, v in wanted)
+        assert sum("soft limit" in warning for warning in warnings) == passed
+
+    def tx(self):
+        return None if self.inside is None else self.sessions[self.inside]
+
+    def inside_lost(self):
+        return self.connection.info.transaction_status.name == "INERROR"
+
+    def visible(self, holds):
+        """Others do not see what the open transaction has reserved."""
+        return [hold for hold in holds if self.inside is None or self.connection is self.tx()
+                or hold.transaction != self.transaction]
+
+    def choose(self):
+        holds = self.visible(self.model.holds.values())
+        open_ones = [hold for hold in holds if hold.state in ("held", "expired")]
+        if open_ones and self.rng.random() < 0.8:
+            holds = open_ones
+        return self.rng.choice(holds) if holds else None
+
+    def retry(self):
+        hold = self.rng.choice(self.visible(self.model.requests.values()) or [None])
+        if hold is None:
+            return
+        request = dict(hold.request)
+        other = self.rng.random() < 0.3
+        if other:
+            request["prompt_tokens"] += 1
+        statement = RESERVE.format("try_reserve_tokens")
+        parameters = [request[name] for name in REQUEST]
+        code = "TM005" if other else "TM003" if hold.state == "released" else \
+            "TM004" if hold.state == "expired" or hold.state == "held" and hold.overdue else None
+        if code:
+            self.refused(code, statement, parameters)
+        else:
+            assert row(self.connection, statement, parameters)[1:4] == \
+                (hold.reservation_id, hold.prompt, hold.completion)
+
+    def settle(self):
+        hold, rng = self.choose(), self.rng
+        if hold is None:
+            return
+        if hold.state == "settled" and rng.random() < 0.6:
+            usage = hold.usage
+        else:
+            most = rng.choice([1, 1, 1, 3])
+            prompt = rng.randint(0, hold.prompt * most)
+            usage = (prompt, rng.randint(0, hold.completion * most), rng.randint(0, prompt))
+        parameters = [hold.reservation_id, *usage]
+        code = {"released": "TM003", "settled": "TM002" if usage != hold.usage else None}.get(
+            hold.state, "TM004" if hold.overdue == "gone" else None)
+        if code:
+            self.refused(code, SETTLE, parameters)
+            return
+        entry_id, flags, paid = self.connection.execute(SETTLE, parameters).fetchone()
+        if hold.state == "settled":
+            assert entry_id == hold.entry_id
+            return
+        expected = {"overrun"} if usage[0] + usage[1] > hold.prompt + hold.completion else set()
+        if hold.overdue:
+            expected.add("late")
+        if self.connection is self.tx() and hold.transaction == self.transaction:
+            expected.add("same_transaction")
+        assert set(flags) == expected
+        self.model.put(hold, "entry_id", entry_id)
+        self.model.end(hold, "settled", value(self.connection, NOW), usage)
+        assert paid == (cost(hold) if hold.request["model"] else None)
+
+    def release(self):
+        hold = self.choose()
+        if hold is None:
+            return
+        statement = "SELECT release_tokens(%s)"
+        code = {"settled": "TM002", "expired": "TM004"}.get(
+            hold.state, "TM004" if hold.state == "held" and hold.overdue else None)
+        if code:
+            self.refused(code, statement, [hold.reservation_id])
+            return
+        self.connection.execute(statement, [hold.reservation_id])
+        if hold.state == "held":
+            self.model.end(hold, "released", value(self.connection, NOW))
+
+    def nonsense(self):
+        self.refused(*self.rng.choice([
+            ("22023", "SELECT reserve_tokens('ann', -1)", []),
+            ("22023", "SELECT reserve_tokens('*', 1)", []),
+            ("P0002", SETTLE, ["00000000-0000-7000-8000-000000000000", 1, 1, 0]),
+            ("22004", "SELECT settle_tokens(NULL, 1, 1)", []),
+            ("42704", "SELECT reserve_tokens('ann', 1, model => 'no such model')", []),
+            ("TM006", "SELECT reserve_tokens('ann', 90000000, 1, model => 'gpt-4o')", []),
+        ]))
+
+    def rule(self):
+        tenant, scope, name, metric, period, kinds, options = self.rng.choice(RULES)
+        rng = self.rng
+        options = dict(options, kind=rng.choice(kinds))
+        amount = Decimal(rng.choice([0, 300, 1500, 6000, 20000]))
+        if options["kind"] == "bucket":
+            amount = max(amount, Decimal(60))
+            options["burst"] = rng.choice([200, 1500, 5000])
+        if options["kind"] != "fixed":
+            options.pop("carry_over", None)
+        if metric == "cost":
+            amount /= 100000
+        elif metric == "requests":
+            amount = max(amount // 100, Decimal(1))
+        options["increase"], options["increase_until"] = rng.choice(
+            [(None, None), (None, None), (100, "2199-01-01Z"), (100, "2001-01-01Z")])
+        if metric == "cost":
+            options["increase"] = options["increase_until"] = None
+        return [scope, name, period, amount, metric, "UTC", tenant, json.dumps(options)]
+
+    def set_quota(self):
+        q = self.connection.execute(
+            "SELECT quota_id, tenant, scope, value, metric, period, kind, amount, burst, "
+            "time_zone, carry_over, is_soft, cached_weight, CASE WHEN increase_until > "
+            "clock_timestamp() THEN increase ELSE 0 END, created_at FROM "
+            "token_mgmt.set_quota(%s, %s, %s, %s, %s, %s, %s, %s)", self.rule()).fetchone()
+        self.model.set_quota(Quota(*q))
+
+    def drop_quota(self):
+        if not self.model.quotas:
+            return
+        q = self.rng.choice(list(self.model.quotas.values()))
+        assert value(self.connection, "SELECT token_mgmt.drop_quota(%s, %s, %s, %s, %s)",
+                     [q.scope, q.value, q.period, q.metric, q.tenant]) is True
+        self.model.drop_quota(q.quota_id)
+
+    def changed_mind(self):
+        """A quota that is set or dropped and rolled back."""
+        with self.connection.transaction(force_rollback=True):
+            quotas = dict(self.model.quotas)
+            self.rng.choice([self.set_quota, self.drop_quota])()
+            self.model.quotas = quotas
+
+    def maintain(self):
+        self.opened = True
+        errors = self.connection.execute(
+            "SELECT job, error FROM token_mgmt.run_maintenance() WHERE error IS NOT NULL"
+        ).fetchall()
+        assert all("57014" in error for _, error in errors), errors
+
+    def heat(self):
+        """What the worker does when it saw a quota being waited for."""
+        self.connection.execute(
+            "INSERT INTO token_mgmt.quota_wait SELECT tenant, quota_id, scope_value, now() FROM ("
+            "SELECT DISTINCT tenant, quota_id, scope_value FROM token_mgmt.quota_period ORDER BY 2,"
+            " 3 LIMIT 1 OFFSET %s) p, generate_series(1, 20)", [self.rng.randint(0, 12)])
+        self.maintain()
+
+    def age(self):
+        """A hold's time is up, or even the time in which it may be settled late."""
+        holds = [h for h in self.model.holds.values() if h.state in ("held", "expired")]
+        hold = self.rng.choice(holds or [None])
+        if hold is None:
+            return
+        overdue, since = self.rng.choice([("late", "1 second"), ("gone", "25 hours")])
+        self.connection.execute(
+            "UPDATE token_mgmt.reservation SET expires_at = clock_timestamp() - %s::interval "
+            "WHERE reservation_id = %s", [since, hold.reservation_id])
+        hold.overdue = overdue
+
+    # Comparison
+
+    def compare(self):
+        connection = self.tx() or self.sessions[0]
+        model = self.model
+        # Whoever needed their tokens, or maintenance, has ended these.
+        for reservation, at in connection.execute(
+                "SELECT reservation_id::text, ended_at FROM token_mgmt.reservation "
+                "WHERE state = 'expired'").fetchall():
+            hold = model.holds[reservation]
+            if hold.state == "held":
+                assert hold.overdue
+                self.late_open(connection)
+                # Part of the open transaction where it was one of its steps.
+                kept = model.undo
+                if self.connection is not self.tx():
+                    model.undo = []
+                model.end(hold, "expired", at)
+                model.undo = kept
+        self.late_open(connection)
+        found = {tuple(p[:3]): p[3:] for p in connection.execute(
+            "SELECT quota_id, scope_value, starts_at::text, sum(used), sum(held), sum(carried), "
+            "count(*) FROM token_mgmt.quota_period GROUP BY 1, 2, 3").fetchall()}
+        for key, period in model.periods.items():
+            if key in found:
+                assert found[key][:3] == (period.used, period.held, period.carried), key
+            else:
+                assert period.held == 0 and key[2] != FOREVER, key
+        for key in found.keys() - model.periods.keys():
+            assert found[key][:3] == (0, 0, 0), (key, found[key])
+        held = [hold for hold in model.holds.values() if hold.state == "held"]
+        assert row(connection, "SELECT count(*), coalesce(sum(tokens_held), 0) FROM "
+                   "token_mgmt.open_reservations") \
+            == (len(held), sum(hold.prompt + hold.completion for hold in held))
+        ledger = {}
+        for tenant, user, calls, tokens, paid in connection.execute(
+                "SELECT tenant, user_id, count(*), sum(prompt_tokens + completion_tokens), "
+                "coalesce(sum(cost), 0) FROM token_mgmt.usage_ledger GROUP BY 1, 2").fetchall():
+            ledger |= {(tenant, user, "calls"): calls, (tenant, user, "tokens"): tokens,
+                       (tenant, user, "cost"): paid}
+        assert {k: v for k, v in ledger.items() if v} == {k: v for k, v in model.ledger.items() if v}
+        for quota_id, name, used, kept, remaining, start, now in connection.execute(
+                "SELECT quota_id, value, used, held, remaining, coalesce(starts_at::text, "
+                "'-infinity'), clock_timestamp() FROM token_mgmt.quota_status").fetchall():
+            q = model.quotas[quota_id]
+            period = model.periods.get((quota_id, name, start))
+            if q.kind == "fixed" and period:
+                assert (used, kept, remaining) == (
+                    period.used, period.held,
+                    q.limit() + period.carried - period.used - period.held), (q, period)
+        assert connection.execute("SELECT * FROM token_mgmt.audit()").fetchall() == []
+
+    def late_open(self, connection):
+        """Periods that were opened without a grant: what they carry was decided at that moment."""
+        for quota_id, name, start in connection.execute(
+                "SELECT quota_id, scope_value, starts_at::text FROM token_mgmt.quota_period "
+                "WHERE slot = 0").fetchall():
+            q = self.model.quotas.get(quota_id)
+            if q and q.kind == "fixed" and (quota_id, name, start) not in self.model.periods:
+                kept = self.model.undo
+                if self.connection is not self.tx():
+                    self.model.undo = []
+                carried = value(connection, "SELECT carried FROM token_mgmt.quota_period WHERE "
+                                "slot = 0 AND (quota_id, scope_value, starts_at) = (%s, %s, %s)",
+                                [quota_id, name, start])
+                if carried:
+                    self.model.period(q, name, start)
+                else:
+                    # One before another that is opened has no part in what came before itself.
+                    carry_over, q.carry_over = q.carry_over, Decimal(0)
+                    self.model.period(q, name, start)
+                    q.carry_over = carry_over
+                self.model.undo = kept
+
+
+def test_books_agree_with_a_model_after_each_step(make_cluster):
+    seed = os.environ.get("TOKEN_MGMT_SEED") or str(random.randrange(10 ** 9))
+    steps = int(os.environ.get("TOKEN_MGMT_STEPS") or 0)
+    database = make_cluster(preload=False).create_database("model")
+    run = Run(database, seed)
+    ends = time.monotonic() + SECONDS
+    done = 0
+    try:
+        for _ in range(25):
+            run.connection = run.sessions[0]
+            run.set_quota()
+        while done < steps if steps else time.monotonic() < ends:
+            run.step()
+            done += 1
+    except BaseException:
+        print(f"TOKEN_MGMT_SEED={seed}: step {done} ({getattr(run, 'last', 'setup')}), "
+              f"session {run.sessions.index(run.connection)}, in a transaction: {run.inside}")
+        raise
+    finally:
+        for connection in run.sessions:
+            connection.close()
+    print(f"TOKEN_MGMT_SEED={seed}: {done} steps, {run.counts}")
+    assert done >= (steps or 100)
