@@ -3,7 +3,7 @@ SELECT pg_catalog.pg_extension_config_dump('token_mgmt.usage_ledger_entry_id_seq
 COMMENT ON SEQUENCE token_mgmt.usage_ledger_entry_id_seq IS 'Ids of ledger entries; not dense';
 REVOKE ALL ON token_mgmt.usage_ledger_entry_id_seq FROM PUBLIC;
 
--- No CHECKs (see quota_period). No key and no index here: a month's partition gets its own when it
+-- No CHECK (see quota_period), no key and no index here: a month's partition gets its own when it
 -- is opened, so that the partitions, which are no members of the extension, dump and restore as
 -- ordinary tables.
 CREATE TABLE token_mgmt.usage_ledger (
