@@ -108,7 +108,7 @@ CREATE TABLE token_mgmt.reservation (
     expires_at timestamptz NOT NULL,
     ended_at timestamptz,
     entry token_mgmt.usage_entry,
-    -- The id leads: settle and release are given nothing else. (No constraints by CHECK: see quota_period.)
+    -- The id leads: settle and release are given nothing else. No CHECK: see quota_period.
     CONSTRAINT reservation_pkey PRIMARY KEY (reservation_id, tenant)
 ) WITH (fillfactor = 50); -- its settlement finds room on the same page
 SELECT pg_catalog.pg_extension_config_dump('token_mgmt.reservation', '');
