@@ -1,5 +1,5 @@
 -- No CHECK constraints on the tables that every call writes: PostgreSQL reads each of them anew for
--- each statement, which made half of what a reservation's INSERT cost (17 us without, 36 with four).
+-- each statement, which was half of what a reservation's INSERT cost (17 us without, 36 with four).
 -- audit() looks for what they would have refused.
 CREATE TABLE token_mgmt.quota_period (
     tenant text NOT NULL,
