@@ -2,9 +2,10 @@
 CREATE VIEW token_mgmt.quota_status WITH (security_barrier) AS
     WITH mine AS MATERIALIZED (SELECT * FROM token_mgmt._my_access)
     SELECT q.tenant, q.quota_id, q.scope, coalesce(b.scope_value, q.value) AS value,
-        q.value = '*' AS is_wildcard, q.metric, q.period, l.amount,
-        coalesce(greatest(b.used - b.credited, 0), 0) AS used, coalesce(b.held, 0) AS held,
-        l.amount - coalesce(b.used + b.held - b.credited, 0) AS remaining,
+        q.value = '*' AS is_wildcard, q.metric, q.period, trim_scale(l.amount) AS amount,
+        trim_scale(coalesce(greatest(b.used - b.credited, 0), 0)) AS used,
+        trim_scale(coalesce(b.held, 0)) AS held,
+        trim_scale(l.amount - coalesce(b.used + b.held - b.credited, 0)) AS remaining,
         nullif(s.starts_at, '-infinity') AS starts_at, nullif(s.ends_at, 'infinity') AS ends_at,
         q.time_zone, q.kind, q.is_soft
     FROM (SELECT clock_timestamp() AS at OFFSET 0) c

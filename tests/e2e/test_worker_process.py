@@ -100,6 +100,7 @@ def log_since(cluster, start):
 
 
 def test_every_database_with_the_extension_gets_passes(fast, new_database):
+    """Complaint 16: not one database only."""
     plain = new_database("worker_plain")
     odd = fast.create_database("DB three", extension=False)
     try:
@@ -198,6 +199,7 @@ def test_server_databases_are_not_held_by_the_launcher(fast):
 
 
 def test_failing_pass_is_logged_and_holds_up_nobody(fast, new_database):
+    """Complaint 16: what fails in one database stops no other."""
     broken, other = new_database("worker_broken"), new_database("worker_sound")
     pid = launcher(fast)
     start = len(fast.log())
@@ -265,6 +267,7 @@ def wait_until_still(database):
 
 
 def test_terminated_launcher_comes_back(make_cluster):
+    """Complaint 16: whoever ends the scheduler, it is there again."""
     cluster = make_cluster(settings=FAST)
     database = marked_database(cluster, "kept")
     pid = launcher(cluster)

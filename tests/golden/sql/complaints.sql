@@ -101,3 +101,27 @@ FROM try_fit_messages(jsonb_build_array(jsonb_build_object('role', 'user', 'cont
     '{"role": "user", "content": "What was that?"}'::jsonb), 'gpt-4o', 0, max_prompt_tokens => 10000, options => '{"cut": true}') f;
 RESET statement_timeout;
 DROP TABLE shape;
+
+-- 8, in a quota: cached tokens count for what their quota says.
+SELECT cached_weight FROM token_mgmt.set_quota('user', 'cato', 'total', 20000, options => '{"cached_weight": 0.1}');
+SELECT reservation_id AS id FROM reserve_tokens('cato', 16000, 500) \gset
+SELECT total_tokens, cached_tokens FROM settle_tokens(:'id', 16000, 200, cached_tokens => 15500);
+SELECT used FROM token_mgmt.quota_status WHERE value = 'cato';
+
+-- 14: three limits of a model are three fields, and history keeps the price that it was charged at.
+SELECT context_window, max_input_tokens, max_output_tokens FROM token_mgmt.model
+WHERE provider = 'openai' AND model = 'gpt-5' AND is_builtin;
+SELECT FROM token_mgmt.register_model('repriced', 'o200k_base', 100000, input_usd_per_mtok => 2, output_usd_per_mtok => 10);
+SELECT reservation_id AS id FROM reserve_tokens('cora', 1000, 500, model => 'repriced') \gset
+SELECT reservation_id AS open FROM reserve_tokens('cora', 1000, 500, model => 'repriced') \gset
+SELECT cost FROM settle_tokens(:'id', 1000, 500);
+SELECT FROM token_mgmt.register_model('repriced', 'o200k_base', 100000, input_usd_per_mtok => 200, output_usd_per_mtok => 1000);
+-- What was reserved before costs what it was reserved at; what comes after, the new price.
+SELECT cost FROM settle_tokens(:'open', 1000, 500);
+SELECT reservation_id AS later FROM reserve_tokens('cora', 1000, 500, model => 'repriced') \gset
+SELECT cost FROM settle_tokens(:'later', 1000, 500);
+SELECT cost, (price).input_usd_per_mtok FROM token_mgmt.usage_ledger WHERE user_id = 'cora' ORDER BY entry_id;
+SELECT calls, cost FROM usage_report(by => '{user,model}') WHERE user_id = 'cora';
+SELECT * FROM token_mgmt.audit();
+DELETE FROM token_mgmt.model WHERE model = 'repriced';
+DELETE FROM token_mgmt.model_price WHERE model = 'repriced';
