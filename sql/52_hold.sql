@@ -77,6 +77,12 @@ BEGIN
         END IF;
         was := clock_timestamp();
         IF w.kind = 'bucket' THEN
+            -- What flows in while the row is waited for flows in once.
+            PERFORM FROM token_mgmt.quota_period p
+            WHERE p.tenant = r.tenant AND p.quota_id = w.quota_id
+                AND p.scope_value = w.scope_value AND p.starts_at = '-infinity' AND p.slot = 0
+            FOR UPDATE;
+            was := clock_timestamp();
             UPDATE token_mgmt.quota_period p
             SET held = p.held + units,
                 credited = token_mgmt._credit(p.used + p.held, p.credited, p.credited_at, w.inflow,

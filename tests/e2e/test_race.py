@@ -11,7 +11,8 @@ from collections import Counter
 
 import pytest
 
-from books import at_once, findings, value
+from books import at_once, findings, row, value
+from cluster import wait_until
 
 SEED = 20261120
 SESSIONS = 32
@@ -196,4 +197,33 @@ def test_limits_hold_while_others_settle_and_release(db):
     assert {name: (spent, kept) for name, spent, kept in rows} == {
         name: (used[name], held[name]) for name in held}
     assert sum(used.values()) > 0
+    assert findings(db) == []
+
+
+def test_who_waits_for_tokens_keeps_no_lock(db):
+    db.psql("SELECT token_mgmt.set_quota('user', 'patient', 'total', 100), "
+            "token_mgmt.set_quota('team', 'red', 'total', 1000)")
+    granted = []
+
+    def wait():
+        with db.connect() as connection:
+            granted.append(row(connection, "SELECT status, tokens_remaining FROM try_reserve_tokens("
+                               "'patient', 50, team => 'red', max_wait => '60 s')"))
+
+    with db.connect(options="-c lock_timeout=5s") as connection:
+        held = value(connection, "SELECT reservation_id FROM reserve_tokens('patient', 80)")
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        try:
+            wait_until(lambda: value(connection, "SELECT count(*) FROM pg_stat_activity WHERE "
+                                     "wait_event = 'PgSleep' AND datname = current_database()"),
+                       what="the waiter's sleep")
+            # In both of its quotas, from within a transaction that it has to wait for.
+            with connection.transaction():
+                for call in ("reserve_tokens('patient', 5)", "reserve_tokens('ann', 5, team => 'red')"):
+                    assert value(connection, f"SELECT status FROM {call}") == "granted"
+                connection.execute("SELECT settle_tokens(%s, 20, 0)", [held])
+        finally:
+            waiter.join()
+    assert granted == [("granted", 25)]
     assert findings(db) == []
