@@ -102,7 +102,7 @@ class Model:
     ledger: Counter = field(default_factory=Counter)
     # (quota_id, value): instant and change of a bucket's or window's content
     flows: dict = field(default_factory=dict)
-    # Grants of windows and buckets whose promise is to be looked at once it is known what else ended.
+    # Grants from windows and buckets, to be looked at once it is known what else has ended.
     unchecked: list = field(default_factory=list)
     undo: list = field(default_factory=list)
 

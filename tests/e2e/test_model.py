@@ -2,39 +2,19 @@
 rollbacks, step by step against a model in memory (books_model.py); all balances are compared after
 each step. TOKEN_MGMT_SEED replays a run, TOKEN_MGMT_STEPS makes it as long as that many steps."""
 
-import json
 import os
 import random
 import time
-from decimal import Decimal
 
 import psycopg
+
 from books import row, value
+from books_comparison import compare
 from books_model import FOREVER, Hold, Model, Quota, cost
+from books_requests import REQUEST, random_request, random_rule
 
 SECONDS = 40
 SESSIONS = 4
-RULES = [  # tenant, scope, value, metric, period, kinds, options
-    ("default", "user", "ann", "tokens", "total", ["fixed"], {}),
-    ("default", "user", "ann", "tokens", "minute", ["fixed", "sliding", "bucket"], {}),
-    ("default", "user", "ann", "cost", "month", ["fixed"], {}),
-    ("default", "user", "*", "tokens", "7 seconds", ["fixed"], {"carry_over": 400}),
-    ("default", "user", "bob", "tokens", "7 seconds", ["fixed", "bucket"], {}),
-    ("default", "user", "*", "requests", "minute", ["fixed"], {}),
-    ("default", "team", "red", "tokens", "day", ["fixed"], {"cached_weight": "0.1"}),
-    ("default", "team", "*", "tokens", "day", ["fixed"], {}),
-    ("default", "agent", "scribe", "tokens", "minute", ["sliding"], {}),
-    ("default", "api_key", "*", "requests", "7 seconds", ["bucket", "sliding"], {}),
-    ("default", "session", "*", "tokens", "total", ["fixed"], {"soft": True}),
-    ("default", "endpoint", "chat", "cost", "total", ["fixed"], {}),
-    ("default", "model", "gpt-4o", "tokens", "day", ["fixed"], {}),
-    ("default", "tenant", "*", "tokens", "total", ["fixed"], {}),
-    ("acme", "tenant", "acme", "tokens", "month", ["fixed"], {}),
-    ("acme", "user", "*", "tokens", "7 seconds", ["fixed"], {}),
-]
-REQUEST = ["user_id", "prompt_tokens", "completion_tokens", "model", "priority", "api_key", "team",
-           "session_id", "agent", "endpoint", "request_id", "min_completion_tokens", "on_overflow",
-           "tenant"]
 RESERVE = "SELECT status, reservation_id::text, prompt_tokens, completion_tokens, warnings " \
     "FROM {}(%s" + "".join(f", {name} => %s" for name in REQUEST[1:]) + ")"
 SETTLE = "SELECT entry_id, flags, cost FROM settle_tokens(%s, %s, %s, %s)"
@@ -78,13 +58,13 @@ class Run:
             work()
         else:
             self.attempt(work, inside)
-        self.compare()
+        compare(self)
 
     def count(self, what):
         self.counts[what] = self.counts.get(what, 0) + 1
 
     def attempt(self, work, inside):
-        """With a timeout at times; in a transaction with a savepoint, or all is lost by an error."""
+        """With a timeout at times; in a transaction, with a savepoint or all is lost."""
         connection, rng = self.connection, self.rng
         saved = inside and rng.random() < 0.5
         mark = len(self.model.undo)
@@ -148,31 +128,10 @@ class Run:
         self.inside = None
         self.model.rollback()
 
-    def request(self):
-        rng = self.rng
-        self.request_number += 1
-        with_model = rng.random() < 0.6
-        completion = rng.choice([0, 1, 10, 60, 300, 900])
-        return {
-            "tenant": rng.choice(["default"] * 5 + ["acme"]),
-            "user_id": rng.choice(["ann", "ann", "bob"]),
-            "prompt_tokens": rng.choice([0, 1, 20, 150, 400]),
-            "completion_tokens": completion if with_model or rng.random() < 0.8 else None,
-            "model": "gpt-4o" if with_model else None,
-            "priority": rng.choice([None] * 5 + ["high", "medium", "low"]),
-            "api_key": rng.choice([None, None, "k1"]),
-            "team": rng.choice([None, "red", "blue"]),
-            "session_id": rng.choice([None, None, "s1"]),
-            "agent": rng.choice([None, None, "scribe"]),
-            "endpoint": rng.choice([None, None, "chat"]),
-            "request_id": f"r{self.request_number}" if rng.random() < 0.3 else None,
-            "min_completion_tokens": rng.choice([None, min(completion, 10)]),
-            "on_overflow": rng.choice(["reduce", "refuse"]),
-        }
-
     def reserve(self, request=None):
         model, connection = self.model, self.connection
-        request = request or self.request()
+        self.request_number += 1
+        request = request or random_request(self.rng, self.request_number)
         raising = self.rng.random() < 0.3
         parameters = [request[name] for name in REQUEST]
         statement = RESERVE.format("reserve_tokens" if raising else "try_reserve_tokens")
@@ -310,32 +269,13 @@ class Run:
             ("TM006", "SELECT reserve_tokens('ann', 90000000, 1, model => 'gpt-4o')", []),
         ]))
 
-    def rule(self):
-        tenant, scope, name, metric, period, kinds, options = self.rng.choice(RULES)
-        rng = self.rng
-        options = dict(options, kind=rng.choice(kinds))
-        amount = Decimal(rng.choices([0, 200, 900, 3000, 9000], [1, 4, 4, 4, 4])[0])
-        if options["kind"] == "bucket":
-            amount = max(amount, Decimal(70))
-            options["burst"] = rng.choice([100, 400, 1500])
-        if options["kind"] != "fixed":
-            options.pop("carry_over", None)
-        if metric == "cost":
-            amount /= 100000
-        elif metric == "requests":
-            amount = max(amount // 100, Decimal(1))
-        options["increase"], options["increase_until"] = rng.choice(
-            [(None, None), (None, None), (100, "2199-01-01Z"), (100, "2001-01-01Z")])
-        if metric == "cost":
-            options["increase"] = options["increase_until"] = None
-        return [scope, name, period, amount, metric, "UTC", tenant, json.dumps(options)]
-
     def set_quota(self):
         q = self.connection.execute(
             "SELECT quota_id, tenant, scope, value, metric, period, kind, amount, burst, "
             "time_zone, carry_over, is_soft, cached_weight, CASE WHEN increase_until > "
             "clock_timestamp() THEN increase ELSE 0 END, created_at FROM "
-            "token_mgmt.set_quota(%s, %s, %s, %s, %s, %s, %s, %s)", self.rule()).fetchone()
+            "token_mgmt.set_quota(%s, %s, %s, %s, %s, %s, %s, %s)",
+            random_rule(self.rng)).fetchone()
         self.model.set_quota(Quota(*q))
 
     def drop_quota(self):
@@ -383,81 +323,6 @@ class Run:
             "UPDATE token_mgmt.reservation SET expires_at = clock_timestamp() - %s::interval "
             "WHERE reservation_id = %s", [since, hold.reservation_id])
         hold.overdue = overdue
-
-    # Comparison
-
-    def compare(self):
-        connection = self.tx() or self.sessions[0]
-        model = self.model
-        # Whoever needed their tokens, or maintenance, has ended these.
-        for reservation, at in connection.execute(
-                "SELECT reservation_id::text, ended_at FROM token_mgmt.reservation "
-                "WHERE state = 'expired'").fetchall():
-            hold = model.holds[reservation]
-            if hold.state == "held":
-                assert hold.overdue
-                self.late_open(connection)
-                # Part of the open transaction where it was one of its steps.
-                kept = model.undo
-                if self.connection is not self.tx():
-                    model.undo = []
-                model.end(hold, "expired", at)
-                model.undo = kept
-        self.late_open(connection)
-        model.check_flows()
-        found = {tuple(p[:3]): p[3:] for p in connection.execute(
-            "SELECT quota_id, scope_value, starts_at::text, sum(used), sum(held), sum(carried), "
-            "count(*) FROM token_mgmt.quota_period GROUP BY 1, 2, 3").fetchall()}
-        for key, period in model.periods.items():
-            if key in found:
-                assert found[key][:3] == (period.used, period.held, period.carried), key
-            else:
-                assert period.held == 0 and key[2] != FOREVER, key
-        for key in found.keys() - model.periods.keys():
-            assert found[key][:3] == (0, 0, 0), (key, found[key])
-        held = [hold for hold in model.holds.values() if hold.state == "held"]
-        assert row(connection, "SELECT count(*), coalesce(sum(tokens_held), 0) FROM "
-                   "token_mgmt.open_reservations") \
-            == (len(held), sum(hold.prompt + hold.completion for hold in held))
-        ledger = {}
-        for tenant, user, calls, tokens, paid in connection.execute(
-                "SELECT tenant, user_id, count(*), sum(prompt_tokens + completion_tokens), "
-                "coalesce(sum(cost), 0) FROM token_mgmt.usage_ledger GROUP BY 1, 2").fetchall():
-            ledger |= {(tenant, user, "calls"): calls, (tenant, user, "tokens"): tokens,
-                       (tenant, user, "cost"): paid}
-        assert {k: v for k, v in ledger.items() if v} == {k: v for k, v in model.ledger.items() if v}
-        for quota_id, name, used, kept, remaining, start, now in connection.execute(
-                "SELECT quota_id, value, used, held, remaining, coalesce(starts_at::text, "
-                "'-infinity'), clock_timestamp() FROM token_mgmt.quota_status").fetchall():
-            q = model.quotas[quota_id]
-            period = model.periods.get((quota_id, name, start))
-            if q.kind == "fixed" and period:
-                assert (used, kept, remaining) == (
-                    period.used, period.held,
-                    q.limit() + period.carried - period.used - period.held), (q, period)
-        assert connection.execute("SELECT * FROM token_mgmt.audit()").fetchall() == []
-
-    def late_open(self, connection):
-        """Periods that were opened without a grant: what they carry was decided at that moment."""
-        for quota_id, name, start in connection.execute(
-                "SELECT quota_id, scope_value, starts_at::text FROM token_mgmt.quota_period "
-                "WHERE slot = 0").fetchall():
-            q = self.model.quotas.get(quota_id)
-            if q and q.kind == "fixed" and (quota_id, name, start) not in self.model.periods:
-                kept = self.model.undo
-                if self.connection is not self.tx():
-                    self.model.undo = []
-                carried = value(connection, "SELECT carried FROM token_mgmt.quota_period WHERE "
-                                "slot = 0 AND (quota_id, scope_value, starts_at) = (%s, %s, %s)",
-                                [quota_id, name, start])
-                if carried:
-                    self.model.period(q, name, start)
-                else:
-                    # One before another that is opened has no part in what came before itself.
-                    carry_over, q.carry_over = q.carry_over, Decimal(0)
-                    self.model.period(q, name, start)
-                    q.carry_over = carry_over
-                self.model.undo = kept
 
 
 def test_books_agree_with_a_model_after_each_step(make_cluster):

@@ -207,8 +207,9 @@ def test_who_waits_for_tokens_keeps_no_lock(db):
 
     def wait():
         with db.connect() as connection:
-            granted.append(row(connection, "SELECT status, tokens_remaining FROM try_reserve_tokens("
-                               "'patient', 50, team => 'red', max_wait => '60 s')"))
+            granted.append(row(
+                connection, "SELECT status, tokens_remaining FROM try_reserve_tokens("
+                "'patient', 50, team => 'red', max_wait => '60 s')"))
 
     with db.connect(options="-c lock_timeout=5s") as connection:
         held = value(connection, "SELECT reservation_id FROM reserve_tokens('patient', 80)")
@@ -220,7 +221,8 @@ def test_who_waits_for_tokens_keeps_no_lock(db):
                        what="the waiter's sleep")
             # In both of its quotas, from within a transaction that it has to wait for.
             with connection.transaction():
-                for call in ("reserve_tokens('patient', 5)", "reserve_tokens('ann', 5, team => 'red')"):
+                for call in ("reserve_tokens('patient', 5)",
+                             "reserve_tokens('ann', 5, team => 'red')"):
                     assert value(connection, f"SELECT status FROM {call}") == "granted"
                 connection.execute("SELECT settle_tokens(%s, 20, 0)", [held])
         finally:
