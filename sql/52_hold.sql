@@ -30,11 +30,9 @@ CREATE FUNCTION token_mgmt._take_at_once(r token_mgmt._request, price token_mgmt
 AS $$
 DECLARE
     w token_mgmt._wanted;
-    identities text[] := token_mgmt._identities(r);
     t token_mgmt._taken;
-    started_at timestamptz := clock_timestamp();
-    at timestamptz := started_at;
-    until timestamptz := 'infinity';
+    at timestamptz := clock_timestamp();
+    until timestamptz;
     was timestamptz;
     units numeric;
     first_slot smallint;
@@ -43,18 +41,23 @@ DECLARE
     remaining numeric;
     notes text[] := '{}';
     waited text[];
-    allocations token_mgmt.allocation[] := '{}';
+    allocations token_mgmt.allocation[];
 BEGIN
-    FOR w IN SELECT q.* FROM token_mgmt._wanted_quotas(r.tenant, identities, started_at) q LOOP
-        IF w.kind = 'sliding' OR w.found_version IS DISTINCT FROM w.version
-            OR w.ends_at <= started_at
-        THEN
+    -- at is that of the caller's snapshot until a row is locked.
+    FOR w IN
+        SELECT q.* FROM token_mgmt._wanted_quotas(r.tenant, token_mgmt._identities(r), at) q
+    LOOP
+        was := clock_timestamp();
+        IF w.kind = 'sliding' OR w.found_version IS DISTINCT FROM w.version OR w.ends_at <= was THEN
             RETURN NULL;
         END IF;
-        units := CASE w.metric WHEN 'tokens' THEN r.prompt_tokens + r.completion_tokens
-            WHEN 'requests' THEN 1
-            ELSE token_mgmt._units('cost', r.prompt_tokens, r.completion_tokens,
-                token_mgmt._held_rates(price, r.model, r.prompt_tokens, r.completion_tokens)) END;
+        IF w.metric = 'cost' THEN
+            units := token_mgmt._units('cost', r.prompt_tokens, r.completion_tokens,
+                token_mgmt._held_rates(price, r.model, r.prompt_tokens, r.completion_tokens));
+        ELSE
+            units := CASE w.metric WHEN 'requests' THEN 1
+                ELSE r.prompt_tokens + r.completion_tokens END;
+        END IF;
         in_slot := 0;
         IF w.slots > 1 THEN
             -- Any slot that nobody has locked and that has the room, from a random one on.
@@ -73,9 +76,10 @@ BEGIN
                     AND p.used + p.held - p.credited + units <= p.allowance
                 ORDER BY p.slot LIMIT 1
                 FOR UPDATE SKIP LOCKED;
+                -- All are locked: wait for one, since who waits for all stops everybody.
+                in_slot := coalesce(in_slot, first_slot);
             END IF;
         END IF;
-        was := clock_timestamp();
         IF w.kind = 'bucket' THEN
             -- What flows in while the row is waited for flows in once.
             PERFORM FROM token_mgmt.quota_period p
@@ -113,11 +117,11 @@ BEGIN
         IF w.slots > 1 AND (w.metric = 'tokens' OR w.is_soft) THEN
             room := token_mgmt._balance(r.tenant, w, at);
         END IF;
-        IF w.is_soft AND room < 0 THEN
+        IF NOT w.is_soft THEN
+            remaining := least(remaining, CASE w.metric WHEN 'tokens' THEN room END);
+        ELSIF room < 0 THEN
             w.free := room;
             notes := notes || token_mgmt._soft_note(w);
-        ELSIF w.metric = 'tokens' AND NOT w.is_soft THEN
-            remaining := least(remaining, room);
         END IF;
         allocations := allocations || (w.quota_id, w.scope_value, w.starts_at, in_slot, w.metric,
             nullif(w.cached_weight, 1), units)::token_mgmt.allocation;
@@ -130,7 +134,7 @@ BEGIN
         SELECT r.tenant, waited[i]::bigint, waited[i + 1], at
         FROM generate_series(1, cardinality(waited), 2) i;
     END IF;
-    t := (allocations, r.completion_tokens, remaining, notes, at, NULL);
+    t := (coalesce(allocations, '{}'), r.completion_tokens, remaining, notes, at, NULL);
     RETURN t;
 END
 $$;
@@ -280,9 +284,13 @@ DECLARE
     at_once boolean := r.priority IS NULL;
     pause double precision := 0.01;
     left_over interval;
+    provider text;
+    model text;
 BEGIN
     IF r.model IS NOT NULL THEN
-        price := token_mgmt._price_at(m.provider, m.model, started_at);
+        provider := m.provider;
+        model := m.model;
+        price := token_mgmt._price_at(provider, model, started_at);
     END IF;
     LOOP
         -- A subtransaction, since what an attempt locked must be let go before the rows of the next
@@ -293,28 +301,28 @@ BEGIN
             IF (t.answered).status <> 'denied' THEN
                 RETURN t.answered;
             ELSIF t.taken_at IS NOT NULL THEN
-                g := (token_mgmt._new_id(),
-                    CASE WHEN t.completion_tokens < asked_completion THEN 'reduced'
-                        ELSE 'granted' END,
-                    r.prompt_tokens, t.completion_tokens, r.prompt_tokens + t.completion_tokens,
-                    floor(t.tokens_remaining), t.notes, t.taken_at + r.ttl, NULL, NULL, NULL, NULL,
-                    prepared ->> 'predicted_tokens');
                 IF t.completion_tokens < asked_completion THEN
-                    g.warnings := format('completion reduced from %s to %s tokens',
-                        asked_completion, t.completion_tokens) || g.warnings;
+                    t.notes := format('completion reduced from %s to %s tokens',
+                        asked_completion, t.completion_tokens) || t.notes;
                 END IF;
-                INSERT INTO token_mgmt.reservation (
+                INSERT INTO token_mgmt.reservation AS s (
                     tenant, reservation_id, user_id, request_id, request_hash, status, provider,
                     model, price, api_key, team, session_id, agent, endpoint, priority,
                     prompt_tokens, completion_tokens, tokens_held, tokens_remaining, warnings,
                     allocations, prepared, metadata, reserved_at, expires_at)
                 VALUES (
-                    r.tenant, g.reservation_id, r.user_id, r.request_id, hash, g.status,
-                    m.provider, m.model, price, r.api_key, r.team, r.session_id, r.agent,
-                    r.endpoint, r.priority, r.prompt_tokens, g.completion_tokens, g.tokens_held,
-                    g.tokens_remaining, g.warnings, t.allocations, prepared, r.metadata,
-                    t.taken_at, g.expires_at)
-                ON CONFLICT (tenant, user_id, request_id) WHERE request_id IS NOT NULL DO NOTHING;
+                    r.tenant, token_mgmt._new_id(), r.user_id, r.request_id, hash,
+                    CASE WHEN t.completion_tokens < asked_completion THEN 'reduced'
+                        ELSE 'granted' END,
+                    provider, model, price, r.api_key, r.team, r.session_id, r.agent,
+                    r.endpoint, r.priority, r.prompt_tokens, t.completion_tokens,
+                    r.prompt_tokens + t.completion_tokens, floor(t.tokens_remaining), t.notes,
+                    t.allocations, prepared, r.metadata, t.taken_at, t.taken_at + r.ttl)
+                ON CONFLICT (tenant, user_id, request_id) WHERE request_id IS NOT NULL DO NOTHING
+                RETURNING s.reservation_id, s.status, s.prompt_tokens, s.completion_tokens,
+                    s.tokens_held, s.tokens_remaining, s.warnings, s.expires_at,
+                    NULL, NULL, NULL, NULL, prepared ->> 'predicted_tokens'
+                INTO g;
                 IF FOUND THEN
                     RETURN g;
                 END IF;

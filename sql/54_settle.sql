@@ -229,9 +229,11 @@ DECLARE
     at timestamptz;
     late_interval interval;
 BEGIN
-    u.cached_tokens := coalesce(u.cached_tokens, 0);
-    u.cache_write_tokens := coalesce(u.cache_write_tokens, 0);
-    u.reasoning_tokens := coalesce(u.reasoning_tokens, 0);
+    IF num_nulls(u.cached_tokens, u.cache_write_tokens, u.reasoning_tokens) > 0 THEN
+        u.cached_tokens := coalesce(u.cached_tokens, 0);
+        u.cache_write_tokens := coalesce(u.cache_write_tokens, 0);
+        u.reasoning_tokens := coalesce(u.reasoning_tokens, 0);
+    END IF;
     IF u.reservation_id IS NULL OR u.options <> '{}'
         OR (u.prompt_tokens <= 1000000000 AND u.completion_tokens <= 1000000000
             AND u.cached_tokens::bigint + u.cache_write_tokens <= u.prompt_tokens

@@ -125,7 +125,7 @@ BEGIN
                     AND c.ends_at + (c.ends_at - c.starts_at) > at)
             AND NOT EXISTS (
                 SELECT FROM token_mgmt.reservation r CROSS JOIN LATERAL unnest(r.allocations) a
-                WHERE r.state = 'expired' AND r.ended_at > at - late_interval - interval '1 hour'
+                WHERE r.state = 'expired' AND r.expires_at > at - late_interval - interval '1 hour'
                     AND r.tenant = c.tenant AND a.quota_id = c.quota_id
                     AND a.scope_value = c.scope_value AND a.starts_at = c.starts_at)
         ORDER BY c.closed_at LIMIT max_rows
@@ -158,13 +158,15 @@ DECLARE
     kept interval := greatest(
         token_mgmt._seconds_setting('reservation_retention'),
         token_mgmt._seconds_setting('late_settle_interval') + interval '1 hour');
+    at timestamptz := clock_timestamp() - kept;
     removed integer;
 BEGIN
     DELETE FROM token_mgmt.reservation r
     USING (
         SELECT s.tenant, s.reservation_id FROM token_mgmt.reservation s
-        WHERE s.ended_at < clock_timestamp() - kept
-        ORDER BY s.ended_at LIMIT max_rows
+        -- Ids are in the order of time; what ended by then was made before.
+        WHERE s.reservation_id < token_mgmt._first_id(at) AND s.ended_at < at
+        ORDER BY s.reservation_id LIMIT max_rows
         FOR UPDATE SKIP LOCKED
     ) d
     WHERE r.tenant = d.tenant AND r.reservation_id = d.reservation_id;

@@ -23,7 +23,7 @@ SELECT * FROM token_mgmt.audit();
 UPDATE token_mgmt.quota_period SET closed_at = closed_at - interval '10 minutes';
 SELECT * FROM token_mgmt.run_maintenance() WHERE job = 'remove periods';
 SELECT scope_value, used, held FROM token_mgmt.quota_period ORDER BY scope_value, starts_at;
-UPDATE token_mgmt.reservation SET ended_at = ended_at - interval '40 days', expires_at = expires_at - interval '40 days' WHERE user_id = 'noa';
+UPDATE token_mgmt.reservation SET reservation_id = token_mgmt._first_id(reserved_at - interval '40 days'), ended_at = ended_at - interval '40 days', expires_at = expires_at - interval '40 days' WHERE user_id = 'noa';
 SELECT * FROM token_mgmt.run_maintenance();
 SELECT * FROM token_mgmt.run_maintenance() WHERE job = 'remove periods';
 SELECT scope_value, used, held FROM token_mgmt.quota_period ORDER BY scope_value, starts_at;
