@@ -264,8 +264,26 @@ BEGIN
                 t.provider, t.model)::text, 0) AS grain
         FROM taken t
         GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9, 10
+    ), learned AS (
+        -- Each entry comes by here once. In the order of the key, so that two roll-ups never wait
+        -- for each other.
+        INSERT INTO token_mgmt.completion_history AS h
+            (tenant, user_id, provider, model, recent, updated_at)
+        SELECT f.tenant, f.user_id, f.provider, f.model, f.completions[
+            greatest(cardinality(f.completions) - 63, 1):], clock_timestamp()
+        FROM (
+            SELECT t.tenant, t.user_id, t.provider, t.model,
+                array_agg(t.completion_tokens ORDER BY t.recorded_at) AS completions
+            FROM taken t WHERE t.model IS NOT NULL AND t.calls = 1
+            GROUP BY 1, 2, 3, 4
+            ORDER BY 1, 2, 3, 4
+        ) f
+        ON CONFLICT ON CONSTRAINT completion_history_pkey DO UPDATE
+            SET recent = (h.recent || excluded.recent)[
+                    greatest(cardinality(h.recent) + cardinality(excluded.recent) - 63, 1):],
+                updated_at = excluded.updated_at
     )
-    SELECT array_agg(l::token_mgmt.session_rollup), coalesce(sum(l.calls), 0)
+    SELECT array_agg(l::token_mgmt.session_rollup), (SELECT count(*) FROM taken)
     INTO lines, rolled
     FROM line l;
     PERFORM token_mgmt._add_to_usage(lines), token_mgmt._add_to_sessions(lines)
@@ -274,5 +292,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._roll_up(integer) IS
-    'Moves up to max_rows ledger entries into the rollups; skips what another roll-up has taken';
+    'Moves up to max_rows ledger entries into the rollups, and their completions into '
+    'completion_history; skips what another roll-up has taken';
 REVOKE ALL ON FUNCTION token_mgmt._roll_up(integer) FROM PUBLIC;

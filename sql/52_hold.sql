@@ -321,7 +321,8 @@ BEGIN
                 ON CONFLICT (tenant, user_id, request_id) WHERE request_id IS NOT NULL DO NOTHING
                 RETURNING s.reservation_id, s.status, s.prompt_tokens, s.completion_tokens,
                     s.tokens_held, s.tokens_remaining, s.warnings, s.expires_at,
-                    NULL, NULL, NULL, NULL, prepared ->> 'predicted_tokens'
+                    NULL, NULL, NULL, NULL,
+                    (s.prepared ->> 'predicted_tokens')::integer
                 INTO g;
                 IF FOUND THEN
                     RETURN g;

@@ -15,7 +15,6 @@ AS $$
         ('remove periods', '0', 'token_mgmt._remove_periods($1)'),
         ('remove reservations', '0', 'token_mgmt._remove_reservations($1)'),
         ('open ledger months', '0', 'token_mgmt._open_ledger_months()'),
-        ('learn completions', '1 minute', 'token_mgmt._learn_completions($1)'),
         ('roll up ledger', '0', 'token_mgmt._roll_up($1)'),
         ('drop ledger months', '1 minute', 'token_mgmt._drop_ledger_months($1)'),
         ('anomaly alerts', '5 minutes', 'token_mgmt._raise_anomaly_alerts($1)'),

@@ -180,8 +180,8 @@ def test_every_table_and_sequence_is_dumped(db):
             JOIN pg_class c ON d.classid = 'pg_class'::regclass AND d.objid = c.oid
             WHERE e.extname = 'token_mgmt' AND c.relkind IN ('r', 'p', 'S')
                     AND c.oid <> ALL (e.extconfig) ORDER BY 1""").fetchall()
-    assert left_out == [("alert_sweep",), ("completion_history",), ("completion_mark",),
-                        ("installation",), ("quota_wait",), ("worker_job",)]
+    assert left_out == [("alert_sweep",), ("completion_history",), ("installation",),
+                        ("quota_wait",), ("worker_job",)]
 
 
 def test_everything_is_there_again(restored):

@@ -44,11 +44,11 @@ SELECT * FROM token_mgmt.audit();
 
 -- What no completion is asked for is predicted from five calls on, not from those of another model.
 SELECT count(*) FROM generate_series(1, 4) i, record_usage('pat', 10, i * 10, 'gpt-4o') u;
-SELECT rows_done FROM token_mgmt.run_maintenance() WHERE job = 'learn completions';
+SELECT rows_done FROM token_mgmt.run_maintenance() WHERE job = 'roll up ledger';
 SELECT completion_tokens, predicted_tokens FROM reserve_tokens('pat', 10, model => 'gpt-4o');
 SELECT count(*) FROM generate_series(5, 100) i, record_usage('pat', 10, i * 10, 'gpt-4o') u;
-SELECT rows_done FROM token_mgmt.run_maintenance(90) WHERE job = 'learn completions';
-SELECT rows_done FROM token_mgmt.run_maintenance(90) WHERE job = 'learn completions';
+SELECT rows_done FROM token_mgmt.run_maintenance(90) WHERE job = 'roll up ledger';
+SELECT rows_done FROM token_mgmt.run_maintenance(90) WHERE job = 'roll up ledger';
 SELECT user_id, provider, model, cardinality(recent), recent[1] AS oldest, recent[64] AS newest FROM token_mgmt.completion_history;
 SELECT status, completion_tokens, predicted_tokens FROM reserve_tokens('pat', 10, model => 'gpt-4o', request_id => 'p-1');
 SELECT status, completion_tokens, predicted_tokens FROM reserve_tokens('pat', 10, model => 'gpt-4o', request_id => 'p-1');

@@ -42,7 +42,6 @@ BEGIN
     DELETE FROM token_mgmt.ledger_carried;
     DELETE FROM token_mgmt.reservation;
     DELETE FROM token_mgmt.completion_history;
-    DELETE FROM token_mgmt.completion_mark;
     DELETE FROM token_mgmt.quota_period;
     DELETE FROM token_mgmt.quota;
     DELETE FROM token_mgmt.priority_share;
