@@ -5,8 +5,10 @@
 //! repeat classes of characters, so a piece without some of a kind is a piece still.
 //!
 //! Two pieces can be open: white space up to its last newline and what follows it, which are one if
-//! another newline comes; letters without case and the capitals behind them, which are one word if a
-//! small letter comes. Then the tokens are kept for both outcomes.
+//! another newline comes, or by some patterns if the text ends; letters without case and the capitals
+//! behind them, which are one word if a small letter comes. Then the tokens are kept for both
+//! outcomes. So no tokens are counted of a piece behind the earliest end that it can have, unless
+//! they are counted as those of a second piece too.
 
 use token_tables::NONE;
 
@@ -138,42 +140,38 @@ impl Giant {
         }
         let second = self.second.filter(|second| second.start == start)?;
         Some(Giant {
-            stands: self.stands - start,
+            // The second can start behind them.
+            stands: self.stands.saturating_sub(start),
             whole: second.merged.moved(start, 0),
             second: None,
         })
     }
 
-    /// Lets go of what it can of a text's first pieces, of which the second starts at `second` if it
-    /// is giant; the pieces up to `limit` are known. Returns the bytes that go, and what stands for
-    /// them. Keeps back `kept` tokens.
+    /// Lets go of what it can of a text's first piece, which ends at `end` at the earliest, and with
+    /// `two` of the giant piece that starts there, if they are two. Returns the bytes that go, and
+    /// what stands for them. Keeps back `kept` tokens.
     pub(super) fn shorten(
         before: Option<&Giant>,
         encoding: &Encoding,
         text: &str,
-        second: Option<usize>,
-        limit: usize,
+        end: usize,
+        two: bool,
         kept: usize,
     ) -> Option<(Giant, usize, String)> {
-        let end = encoding.piece_end(text, 0);
         let known = before.and_then(|giant| giant.second);
-        let second = second.map(|start| match known.filter(|known| known.start == start) {
+        let second = two.then(|| match known.filter(|known| known.start == end) {
             Some(known) => known,
             None => Second {
-                start,
+                start: end,
                 before: Giant::first_tokens(before, encoding, text, end),
-                merged: Merged::none(start),
+                merged: Merged::none(end),
             },
         });
         let whole = before.map_or(Merged::none(0), |giant| giant.whole);
-        let reach = if second.is_some() {
-            limit
-        } else {
-            end.min(limit)
-        };
+        let reach = if two { text.len() } else { end };
         let whole = whole.up_to(encoding, text, reach, kept);
         let second = second.map(|second| Second {
-            merged: second.merged.up_to(encoding, text, limit, kept),
+            merged: second.merged.up_to(encoding, text, text.len(), kept),
             ..second
         });
         let both = second.map_or(whole.end, |second| second.merged.end.min(whole.end));
@@ -187,7 +185,8 @@ impl Giant {
             stands: length,
             whole: whole.moved(gone, length),
             second: second.map(|second| Second {
-                start: new_start,
+                // Behind what goes, where it has not begun.
+                start: new_start + second.start.saturating_sub(gone),
                 merged: second.merged.moved(gone, length),
                 ..second
             }),

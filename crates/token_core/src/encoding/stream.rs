@@ -1,9 +1,11 @@
 //! Counting text that arrives bit by bit.
 //!
 //! What is counted for good must be the same whatever comes. Text to come can move a piece's end,
-//! and make one piece of the last two, no more: white space before what may be a newline, a capital
-//! before what may be a small letter, an apostrophe before what may be an s. So the last two pieces
-//! are held back, and of giant ones the last tokens.
+//! make one piece of the last two, and cut the last one, no more: white space before what may be a
+//! newline, a capital before what may be a small letter, an apostrophe before what may be an s,
+//! newlines and blanks that are one piece only where the text ends. So the last two pieces are held
+//! back, and of giant ones the last tokens. The name of a special token ends the text before it, so
+//! where one may have begun, these are the last two pieces of what is before.
 
 use std::ops::ControlFlow::{self, Continue};
 
@@ -163,23 +165,24 @@ impl Stream {
         }
     }
 
-    /// Where a special token's name that is not complete can have begun. The text before it may end
-    /// there.
-    fn limit(&self) -> usize {
+    /// What is held, up to where a special token's name that is not complete can have begun: all
+    /// that will be counted starts with this.
+    fn known(&self) -> &str {
+        let text = self.text();
         let longest = if self.special {
             self.encoding.special.longest()
         } else {
             0
         };
-        self.valid.saturating_sub(longest)
+        &text[..text.floor_char_boundary(text.len().saturating_sub(longest))]
     }
 
     fn settle_names(&mut self) {
-        let text = self.text();
+        let (text, limit) = (self.text(), self.known().len());
         let (mut start, mut settled) = (0, 0);
         while self.special
             && let Some((range, _)) = self.encoding.special.find(text, start.max(self.stands()))
-            && range.start <= self.limit()
+            && range.start <= limit
         {
             settled += match start {
                 0 => self.ordinary(&text[..range.start]),
@@ -195,9 +198,9 @@ impl Stream {
     }
 
     fn settle_pieces(&mut self) {
-        let text = self.text();
+        let text = self.known();
         let head = self.head(text);
-        let mut settling = Settling::new(self.limit(), &head);
+        let mut settling = Settling::new(&head);
         let _ = self.encoding.ordinary(&text[head.end..], &mut settling);
         let Mark { start, count } = settling.settled;
         self.giant = self.giant.take().and_then(|giant| giant.without(start));
@@ -213,26 +216,17 @@ impl Stream {
 
     /// Lets go of a part of giant pieces.
     fn shorten(&mut self) {
-        let limit = self.limit();
-        let mut second = Some(self.encoding.piece_end(self.text(), 0));
-        second = second.filter(|start| {
-            *start < self.stands() || limit.saturating_sub(*start) >= self.limits.most / 2
-        });
-        if let Some(start) = second
-            && !self.can_become_one(start)
-        {
-            let (giant, text) = (self.giant.as_ref(), self.text());
-            let tokens = Giant::first_tokens(giant, self.encoding, text, start);
-            self.giant = self.giant.take().and_then(|giant| giant.without(start));
-            self.let_go(start, tokens);
-            second = None;
+        let (giant, encoding, text) = (self.giant.as_ref(), self.encoding, self.known());
+        let (end, latest) = self.first_ends(text);
+        let two = end < self.stands() || text.len() - end >= self.limits.most / 2;
+        if two && end == latest {
+            let tokens = Giant::first_tokens(giant, encoding, text, end);
+            self.giant = self.giant.take().and_then(|giant| giant.without(end));
+            self.let_go(end, tokens);
+            return self.shorten();
         }
-        let (giant, encoding) = (self.giant.as_ref(), self.encoding);
         let kept = self.limits.kept_back;
-        let (text, limit) = (self.text(), self.limit());
-        if let Some((giant, gone, stands)) =
-            Giant::shorten(giant, encoding, text, second, limit, kept)
-        {
+        if let Some((giant, gone, stands)) = Giant::shorten(giant, encoding, text, end, two, kept) {
             self.giant = Some(giant);
             self.held.splice(..gone, stands.bytes());
             self.valid -= gone - stands.len();
@@ -240,12 +234,12 @@ impl Stream {
         }
     }
 
-    /// Whether text to come can make one piece of the first two, the second of which is giant.
-    fn can_become_one(&self, second: usize) -> bool {
-        ["a", "\n"].iter().any(|more| {
-            let text = [self.text(), more].concat();
-            self.encoding.piece_end(&text, 0) > second
-        })
+    /// Where a text's first piece ends at the earliest, and where it can end besides, whatever comes:
+    /// nothing, a letter or a newline.
+    fn first_ends(&self, text: &str) -> (usize, usize) {
+        let end = |more| self.encoding.piece_end(&[text, more].concat(), 0);
+        let (last, letter, newline) = (end(""), end("a"), end("\n"));
+        (last.min(letter).min(newline), last.max(letter).max(newline))
     }
 }
 
@@ -256,9 +250,8 @@ struct Mark {
     count: usize,
 }
 
-/// Finds the piece before the last one that starts at `limit` or before.
+/// Finds the piece before the last one.
 struct Settling {
-    limit: usize,
     /// Where the text starts that the pieces are found in.
     offset: usize,
     count: usize,
@@ -268,10 +261,9 @@ struct Settling {
 
 impl Settling {
     /// Behind the pieces that are not wholly in the text.
-    fn new(limit: usize, head: &Head) -> Settling {
+    fn new(head: &Head) -> Settling {
         let last = head.second.unwrap_or_default();
         Settling {
-            limit,
             offset: head.end,
             count: head.tokens,
             last: Mark {
@@ -285,14 +277,11 @@ impl Settling {
 
 impl Sink for Settling {
     fn piece(&mut self, start: usize) {
-        let start = self.offset + start;
-        if start <= self.limit {
-            self.settled = self.last;
-            self.last = Mark {
-                start,
-                count: self.count,
-            };
-        }
+        self.settled = self.last;
+        self.last = Mark {
+            start: self.offset + start,
+            count: self.count,
+        };
     }
 
     fn token(&mut self, _id: u32) -> ControlFlow<()> {

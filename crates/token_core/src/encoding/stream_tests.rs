@@ -12,6 +12,7 @@ fn parts() -> impl Strategy<Value = &'static str> + Clone {
         "\r\n",
         "\u{85}",
         "\u{a0}",
+        "\u{2003}",
         "\u{3000}",
         "a",
         "B",
@@ -44,6 +45,7 @@ fn parts() -> impl Strategy<Value = &'static str> + Clone {
         "<|endo",
         "ftext|>",
         "<|endoftext|>",
+        "<|endofprompt|>",
         "[INST]",
         "]~b]",
         "<｜User｜>",
@@ -58,18 +60,25 @@ fn texts() -> impl Strategy<Value = String> {
 /// and over.
 fn giant_texts() -> impl Strategy<Value = String> {
     let of_words = prop::sample::select(vec!["中", "A", "a", "Ä", "ǅ", "\u{301}", "ー", "\u{2b0}"]);
-    let spaces = prop::sample::select(vec![" ", "\t", "\n", "\r", "\u{a0}", "\u{3000}"]);
-    prop_oneof![repeated(parts()), repeated(of_words), repeated(spaces)]
+    let spaces = prop::sample::select(vec![
+        " ", "\t", "\n", "\r", "\r\n", "\u{85}", "\u{a0}", "\u{2003}", "\u{2028}", "\u{3000}",
+    ]);
+    let part = prop_oneof![parts(), of_words.clone(), spaces.clone()].prop_map(String::from);
+    let any = prop_oneof![
+        repeated(parts()),
+        repeated(of_words),
+        repeated(spaces),
+        part
+    ];
+    prop::collection::vec(any, 1..8).prop_map(|parts| parts.concat())
 }
 
 fn repeated(parts: impl Strategy<Value = &'static str> + Clone) -> impl Strategy<Value = String> {
-    let run = (parts.clone(), parts.clone(), any::<bool>(), 1_usize..300);
-    let run = run.prop_map(|(a, b, both, times)| {
+    let run = (parts.clone(), parts, any::<bool>(), 1_usize..300);
+    run.prop_map(|(a, b, both, times)| {
         let second = if both { b } else { "" };
         [a, second].concat().repeat(times)
-    });
-    let part = parts.prop_map(String::from);
-    prop::collection::vec(prop_oneof![run, part], 1..8).prop_map(|parts| parts.concat())
+    })
 }
 
 fn encodings() -> impl Strategy<Value = &'static Encoding> {
@@ -77,12 +86,48 @@ fn encodings() -> impl Strategy<Value = &'static Encoding> {
     prop::sample::select(all)
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 20_000,
+/// More by PROPTEST_CASES.
+fn at_least(cases: u32) -> ProptestConfig {
+    let default = ProptestConfig::default();
+    ProptestConfig {
+        cases: default.cases.max(cases),
         failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+        ..default
+    }
+}
+
+/// Whether a stream of small limits counts what the whole counts, behind each of the parts.
+fn giant_counts_alike(
+    encoding: &'static Encoding,
+    text: &str,
+    part: usize,
+    special: bool,
+) -> Result<(), TestCaseError> {
+    let mut stream = encoding.stream(special);
+    stream.limits = Limits {
+        step: 1,
+        most: 128,
+        kept_back: 8,
+    };
+    let mut given = 0;
+    for bytes in text.as_bytes().chunks(part) {
+        // Every time, not only when it doubled.
+        stream.step = 1;
+        stream.push(bytes).unwrap();
+        given += bytes.len();
+        let so_far = text.as_bytes()[..given].utf8_chunks().next();
+        let so_far = so_far.map_or("", |chunk| chunk.valid());
+        let whole = encoding.count_as(so_far, special);
+        prop_assert_eq!(stream.count(), whole, "{}: {:?}", encoding.name(), so_far);
+        let held = stream.held.len();
+        prop_assert!(held < 1500, "{} bytes are held", held);
+    }
+    prop_assert_eq!(stream.finish().unwrap(), encoding.count_as(text, special));
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(at_least(20_000))]
 
     #[test]
     fn parts_count_what_the_whole_counts(
@@ -113,11 +158,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 4_000,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(at_least(4_000))]
 
     #[test]
     fn giant_pieces_count_what_the_whole_counts(
@@ -126,31 +167,50 @@ proptest! {
         part in 1_usize..100,
         special: bool,
     ) {
-        let mut stream = encoding.stream(special);
-        stream.step = 1;
-        stream.limits = Limits { step: 1, most: 128, kept_back: 8 };
-        let mut given = 0;
-        for bytes in text.as_bytes().chunks(part) {
-            stream.push(bytes).unwrap();
-            stream.step = 1;
-            given += bytes.len();
-            let so_far = text.as_bytes()[..given].utf8_chunks().next();
-            let so_far = so_far.map_or("", |chunk| chunk.valid());
-            prop_assert_eq!(stream.count(), encoding.count_as(so_far, special), "{}", so_far);
-            prop_assert!(stream.held.len() < 1500, "{} bytes are held", stream.held.len());
-        }
-        prop_assert_eq!(stream.finish().unwrap(), encoding.count_as(&text, special));
+        giant_counts_alike(encoding, &text, part, special)?;
     }
+}
+
+/// By cl100k_base white space is one piece where the text ends, and is cut behind its last newline
+/// where it goes on.
+#[test]
+fn giant_white_space_is_cut_where_the_text_goes_on() {
+    for encoding in Encoding::all() {
+        for start in ["\n ", "\n", "!\r\n", "a \n"] {
+            for space in ["\u{85}", "\u{a0}\t", "\u{2003}", "\u{3000}\u{85}"] {
+                for end in [" a", "中", "!", "\n\t1"] {
+                    let text = [start, &space.repeat(76), end].concat();
+                    giant_counts_alike(encoding, &text, 64, false).unwrap();
+                    giant_counts_alike(encoding, &text, 10, true).unwrap();
+                }
+            }
+        }
+    }
+}
+
+/// No vocabulary here has tokens that make the count of such a text differ, so this looks inside.
+#[test]
+fn newline_is_held_while_a_name_can_end_the_text() {
+    let encoding = Encoding::by_name("cl100k_base").unwrap();
+    let mut stream = encoding.stream(true);
+    stream.limits.step = 1;
+    for byte in b"\n  <|endofprompt|" {
+        stream.step = 1;
+        stream.push(&[*byte]).unwrap();
+        assert_eq!(stream.settled, 0);
+    }
+    stream.push(b">").unwrap();
+    assert_eq!(stream.finish().unwrap(), encoding.count("\n  ") + 1);
 }
 
 #[test]
 fn little_is_held_of_giant_pieces() {
     let runs = [
-        "a", " ", "\n", "-", "中", "A", "中A", "aB", "🙂", "\u{301}", "\n  ", "7",
+        "a", " ", "\n", "-", "中", "A", "中A", "aB", "🙂", "\u{301}", "\n  ", "7", "\u{85}",
     ];
     for encoding in Encoding::all() {
         for run in runs {
-            let text = run.repeat((2 << 20) / run.len());
+            let text = ["\n", &run.repeat((2 << 20) / run.len()), "a"].concat();
             let mut stream = encoding.stream(true);
             let mut most = 0;
             for part in text.as_bytes().chunks(50_000) {
@@ -210,6 +270,7 @@ fn what_is_no_utf8_is_refused_with_its_place() {
     stream.push(b"\xE4").unwrap();
     assert_eq!(stream.finish().unwrap_err().valid_up_to, 300_000);
 }
+
 /// No vocabulary here has tokens that make the count of such a text differ, so this looks inside.
 #[test]
 fn giant_pieces_stay_apart_while_they_can_become_one() {
