@@ -156,6 +156,38 @@ FROM (
 ) s (size, seconds, ratio, same);
 
 INSERT INTO goal (what, goal, figures, met)
+SELECT 'reserve + settle, 10,000 users',
+    'no slower than `BEGIN`, `UPDATE`, `INSERT`, `COMMIT` by hand, twice',
+    string_agg(format('%s clients: %s times as many pairs, %s/s', c, pg_temp.show(books / by_hand),
+        pg_temp.show(books)), '; ' ORDER BY c),
+    bool_and(pg_temp.shown(books / by_hand) >= 1)
+FROM unnest(ARRAY[8, 32]) c,
+    LATERAL (SELECT pg_temp.value('pair', 'user-' || c, 'books'),
+        pg_temp.value('pair', 'user-' || c, 'by_hand')) v (books, by_hand);
+
+INSERT INTO goal (what, goal, figures, met)
+SELECT 'reserve + settle of one user by 32 clients, quota in 32 slots',
+    'at least 0.9 times as many as of 10,000 users',
+    format('%s times, %s/s; in one row %s/s', pg_temp.show(slots / spread), pg_temp.show(slots),
+        pg_temp.show(pg_temp.value('pair', 'hot-32', 'books'))),
+    pg_temp.shown(slots / spread) >= 0.9
+FROM (SELECT pg_temp.value('pair', 'split-32', 'books'),
+    pg_temp.value('pair', 'user-32', 'books')) v (slots, spread);
+
+-- As with whole conversations, a tenth more is called the same.
+INSERT INTO goal (what, goal, figures, met)
+SELECT format('reserve + settle, %s', CASE g.what
+        WHEN 'ledger' THEN format('ledger empty and with %s rows', n)
+        ELSE format('10 and %s users', n) END),
+    'at most 1.1 times as long',
+    format('%s times, %s ms', pg_temp.show(small / large), pg_temp.show(1000 / large)),
+    pg_temp.shown(small / large) <= 1.1
+FROM (VALUES ('ledger', 'empty', 'full'), ('users', 'few', 'many')) g (what, small_size, large_size),
+    LATERAL (SELECT to_char(pg_temp.value('scale', g.what, 'rows'), 'FM999,999,999'),
+        pg_temp.value('scale', g.what || '/' || g.small_size, 'books'),
+        pg_temp.value('scale', g.what || '/' || g.large_size, 'books')) v (n, small, large);
+
+INSERT INTO goal (what, goal, figures, met)
 VALUES
     ('building the tables, once in a clean build', '(seconds)',
         format('%s s, for %s MB of tables', pg_temp.show(pg_temp.value('build', 'tables', 'seconds')),

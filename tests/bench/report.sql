@@ -93,6 +93,29 @@ JOIN median j ON (j.part, j.subject, j.variant) = ('pair', b.subject, 'by_hand_j
 WHERE b.part = 'pair' AND b.variant = 'books'
 ORDER BY 1 DESC, 2;
 
+\echo 'Reserve + settle of one user at its quota in 32 slots, against one row and spread users'
+SELECT split_part(s.subject, '-', 2)::integer AS clients, round(s.value) AS slots,
+    round(h.value) AS one_row, round(u.value) AS spread,
+    round((s.value / u.value)::numeric, 2) AS "slots / spread"
+FROM median s
+JOIN median h ON (h.part, h.subject, h.variant)
+    = ('pair', replace(s.subject, 'split', 'hot'), 'books')
+JOIN median u ON (u.part, u.subject, u.variant)
+    = ('pair', replace(s.subject, 'split', 'user'), 'books')
+WHERE s.part = 'pair' AND s.subject LIKE 'split-%' AND s.variant = 'books'
+ORDER BY 1;
+
+\echo 'Reserve + settle by one client as the books grow, in ms a pair'
+\echo '(ledger: rows in it, and half as many reservations; users: with a quota and a period each)'
+SELECT split_part(m.subject, '/', 1) AS what, split_part(m.subject, '/', 2) AS size,
+    CASE m.subject WHEN 'ledger/empty' THEN 0 WHEN 'users/few' THEN 10 ELSE r.value END AS rows,
+    round((1000 / m.value)::numeric, 2) AS ms
+FROM median m
+JOIN median r ON (r.part, r.subject, r.variant)
+    = ('scale', split_part(m.subject, '/', 1), 'rows')
+WHERE m.part = 'scale' AND m.variant = 'books'
+ORDER BY 1, 3;
+
 \echo 'fit_messages() to gpt-4o, against counting the text of the same messages once'
 SELECT f.subject::integer AS messages, round((y.value / 1e6)::numeric, 2) AS mb,
     k.value AS kept, round((f.value * 1e3)::numeric, 1) AS ms,

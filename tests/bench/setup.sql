@@ -54,6 +54,9 @@ CREATE TABLE bench.log (
 -- Limits that nothing comes near: a refusal would be cheaper than a grant.
 INSERT INTO bench.balance (user_id, amount)
 SELECT 'user' || n, 1000000000000 FROM generate_series(1, 10000) n
-UNION ALL SELECT 'hot1', 1000000000000;
+UNION ALL SELECT unnest(ARRAY['hot1', 'split1']), 1000000000000;
 SELECT count(token_mgmt.set_quota('user', user_id, 'day', amount)) AS quotas FROM bench.balance;
+-- As the worker does with a quota whose writers wait for each other.
+INSERT INTO token_mgmt.hot_quota (tenant, quota_id, scope_value, slots, seen_at)
+SELECT tenant, quota_id, value, 32, clock_timestamp() FROM token_mgmt.quota WHERE value = 'split1';
 ANALYZE bench.balance, token_mgmt.quota;
