@@ -106,7 +106,8 @@ WHERE s.part = 'pair' AND s.subject LIKE 'split-%' AND s.variant = 'books'
 ORDER BY 1;
 
 \echo 'Reserve + settle by one client as the books grow, in ms a pair'
-\echo '(ledger: rows in it, and half as many reservations; users: with a quota and a period each)'
+\echo '(synchronous_commit off; ledger: rows in it, and half as many reservations; users: with a quota'
+\echo 'and a period each)'
 SELECT split_part(m.subject, '/', 1) AS what, split_part(m.subject, '/', 2) AS size,
     CASE m.subject WHEN 'ledger/empty' THEN 0 WHEN 'users/few' THEN 10 ELSE r.value END AS rows,
     round((1000 / m.value)::numeric, 2) AS ms
