@@ -116,6 +116,18 @@ $$;
 COMMENT ON FUNCTION token_mgmt._tenant(text) IS
     'The argument, else setting token_mgmt.tenant if not empty, else default';
 
+-- For the transaction, and on nothing that a reservation meets.
+CREATE FUNCTION token_mgmt._lock_config(tenant text) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock(hashtextextended('token_mgmt ' || tenant, 0));
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._lock_config(text) IS
+    'Lets one transaction at a time change a tenant''s quotas';
+REVOKE ALL ON FUNCTION token_mgmt._lock_config(text) FROM PUBLIC;
+
 CREATE FUNCTION token_mgmt._priority_share(tenant text, priority text) RETURNS numeric
     LANGUAGE plpgsql STABLE PARALLEL SAFE
 AS $$
@@ -140,15 +152,17 @@ BEGIN
     IF value IS NULL THEN
         RETURN;
     END IF;
-    IF value = '*' OR value = '' OR length(value) > 255 THEN
+    -- Tenant, user and request id must fit together into an index row of 2700 bytes.
+    IF value = '*' OR value = '' OR length(value) > 255 OR octet_length(value) > 600 THEN
         RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
             MESSAGE = format('%s is not a valid name', what),
             DETAIL = CASE WHEN value = '*' THEN 'The value "*" stands for every one in a quota.'
                 WHEN value = '' THEN 'The value is empty.'
-                ELSE format('The value has %s characters.', length(value)) END,
-            HINT = 'Use a name of 1 to 255 characters other than "*".';
+                ELSE format('The value has %s characters, %s bytes.', length(value),
+                    octet_length(value)) END,
+            HINT = 'Use a name of 1 to 255 characters, at most 600 bytes, other than "*".';
     END IF;
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._check_identity(text, text) IS
-    'Refuses (22023) an empty name, one of over 255 characters, and *';
+    'Refuses (22023) an empty name, one of over 255 characters or 600 bytes, and *';

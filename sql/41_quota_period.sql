@@ -199,64 +199,6 @@ COMMENT ON FUNCTION token_mgmt._lock_slots(text, bigint, text, timestamptz) IS
     'period';
 REVOKE ALL ON FUNCTION token_mgmt._lock_slots(text, bigint, text, timestamptz) FROM PUBLIC;
 
-CREATE FUNCTION token_mgmt._charge(
-    tenant text, allocations token_mgmt.allocation[], is_held boolean, charges numeric[]
-) RETURNS void
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-AS $$
-DECLARE
-    a token_mgmt.allocation;
-    charge numeric;
-    freed numeric;
-    split smallint;
-BEGIN
-    -- The one order of all writers, so that one call a transaction never deadlocks: allocations are
-    -- stored by (quota_id, scope_value, starts_at, slot), and each update locks its row.
-    FOR i IN 1..coalesce(cardinality(allocations), 0) LOOP
-        a := allocations[i];
-        charge := coalesce(charges[i], 0);
-        freed := CASE WHEN is_held THEN a.amount ELSE 0 END;
-        IF charge > freed THEN
-            split := token_mgmt._lock_slots(tenant, a.quota_id, a.scope_value, a.starts_at);
-            -- What flowed into a full bucket until now is no payment for what is taken now.
-            UPDATE token_mgmt.quota_period p
-            SET credited = token_mgmt._credit(p.used + p.held, p.credited, p.credited_at,
-                    q.amount / extract(epoch FROM q.length), clock_timestamp()),
-                credited_at = greatest(p.credited_at, clock_timestamp())
-            FROM token_mgmt.quota q
-            WHERE a.starts_at = '-infinity' AND q.tenant = _charge.tenant
-                AND q.quota_id = a.quota_id AND q.kind = 'bucket' AND p.tenant = _charge.tenant
-                AND p.quota_id = a.quota_id AND p.scope_value = a.scope_value
-                AND p.starts_at = '-infinity' AND p.slot = 0;
-        END IF;
-        IF charge < 0 THEN
-            -- What a correction takes back may have been given back by reset_quota() or a refill.
-            UPDATE token_mgmt.quota_period p SET credited = greatest(p.credited + charge, 0)
-            WHERE p.tenant = _charge.tenant AND p.quota_id = a.quota_id
-                AND p.scope_value = a.scope_value AND p.starts_at = a.starts_at
-                AND p.slot = a.slot;
-        END IF;
-        UPDATE token_mgmt.quota_period p
-        SET held = p.held - freed, used = p.used + charge
-        WHERE p.tenant = _charge.tenant AND p.quota_id = a.quota_id
-            AND p.scope_value = a.scope_value AND p.starts_at = a.starts_at AND p.slot = a.slot;
-        -- No slot is left over its allowance while another has room.
-        IF charge > freed AND split > 1 THEN
-            PERFORM token_mgmt._spread(tenant, a.quota_id, a.scope_value, a.starts_at, (
-                SELECT sum(p.allowance - p.used - p.held + p.credited)
-                FROM token_mgmt.quota_period p
-                WHERE p.tenant = _charge.tenant AND p.quota_id = a.quota_id
-                    AND p.scope_value = a.scope_value AND p.starts_at = a.starts_at), a.metric);
-        END IF;
-    END LOOP;
-END
-$$;
-COMMENT ON FUNCTION token_mgmt._charge(text, token_mgmt.allocation[], boolean, numeric[]) IS
-    'Takes back what the allocations hold (is_held) and adds the charges, one for each, to what is '
-    'used, in exactly the period rows that they name, which this locks in the order of all writers';
-REVOKE ALL ON FUNCTION token_mgmt._charge(text, token_mgmt.allocation[], boolean, numeric[])
-    FROM PUBLIC;
-
 CREATE TABLE token_mgmt.hot_quota (
     tenant text NOT NULL,
     quota_id bigint NOT NULL,

@@ -193,7 +193,8 @@ BEGIN
     PERFORM token_mgmt._check_object('options', options, ARRAY['kind', 'burst', 'anchor',
             'carry_over', 'soft', 'cached_weight', 'increase', 'increase_until']),
         token_mgmt._check_identity('tenant', in_tenant),
-        token_mgmt._check_access(in_tenant, NULL, 'admin');
+        token_mgmt._check_access(in_tenant, NULL, 'admin'),
+        token_mgmt._lock_config(in_tenant);
     IF metric NOT IN ('tokens', 'cost', 'requests') THEN
         PERFORM token_mgmt._raise('22023', format('unknown metric "%s"', metric),
             'Metrics are tokens, cost and requests.', NULL);
@@ -221,7 +222,7 @@ BEGIN
     q.time_zone := coalesce(time_zone, before.time_zone, 'UTC');
     BEGIN
         q.kind := coalesce(token_mgmt._quota_option(options, 'kind', before.kind), 'fixed');
-        q.anchor := token_mgmt._quota_option(options, 'anchor', before.anchor::text);
+        q.anchor := token_mgmt._quota_option(options, 'anchor', to_jsonb(before) ->> 'anchor');
         q.carry_over := coalesce(
             token_mgmt._quota_option(options, 'carry_over', before.carry_over::text), '0');
         q.is_soft := coalesce(
@@ -230,7 +231,8 @@ BEGIN
             token_mgmt._quota_option(options, 'cached_weight', before.cached_weight::text), '1');
         q.increase := token_mgmt._quota_option(options, 'increase', before.increase::text);
         q.increase_until :=
-            token_mgmt._quota_option(options, 'increase_until', before.increase_until::text);
+            token_mgmt._quota_option(options, 'increase_until',
+                to_jsonb(before) ->> 'increase_until');
         IF q.kind = 'bucket' THEN
             q.burst := coalesce(token_mgmt._quota_option(options, 'burst',
                 nullif(before.burst, before.amount)::text)::numeric, amount);
@@ -248,9 +250,9 @@ BEGIN
     IF q.kind <> 'fixed' AND q.period NOT IN ('month', 'year', 'total') THEN
         q.length := CASE WHEN q.period IN ('second', 'minute', 'hour', 'day', 'week')
             THEN ('1 ' || q.period)::interval ELSE q.period::interval END;
-        IF extract(year FROM q.length) * 12 + extract(month FROM q.length) > 0 THEN
-            q.length := NULL;
-        END IF;
+        -- In hours: a day more is 23 to 25 of them, as the zone of each session has it.
+        q.length := CASE WHEN extract(year FROM q.length) * 12 + extract(month FROM q.length) = 0
+            THEN make_interval(secs => extract(epoch FROM q.length)) END;
     END IF;
     PERFORM token_mgmt._check_quota(q);
     IF before.kind <> q.kind THEN
@@ -293,7 +295,8 @@ DECLARE
     in_tenant text := token_mgmt._tenant(drop_quota.tenant);
     before token_mgmt.quota;
 BEGIN
-    PERFORM token_mgmt._check_access(in_tenant, NULL, 'admin');
+    PERFORM token_mgmt._check_access(in_tenant, NULL, 'admin'),
+        token_mgmt._lock_config(in_tenant);
     DELETE FROM token_mgmt.quota q
     WHERE q.tenant = in_tenant AND q.scope = drop_quota.scope
         AND q.value = token_mgmt._quota_value(drop_quota.scope, drop_quota.value, in_tenant)

@@ -148,6 +148,7 @@ CREATE FUNCTION token_mgmt._credit(
     taken numeric, credited numeric, credited_at timestamptz, inflow numeric, at timestamptz
 ) RETURNS numeric
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT least(taken, trunc(credited
         + inflow * greatest(extract(epoch FROM at - credited_at), 0)::numeric, 6))

@@ -47,8 +47,10 @@ BEGIN
     IF r.ttl IS NULL THEN
         r.ttl := token_mgmt._seconds_setting('reservation_ttl');
     END IF;
-    -- As instants: months and days of both signs compare otherwise than they add.
-    IF now() + r.ttl <= now() OR now() + r.ttl > now() + longest THEN
+    -- As instants, too: months and days of both signs compare otherwise than they add.
+    IF r.ttl NOT BETWEEN interval '-1 year' AND interval '1 year'
+        OR now() + r.ttl <= now() OR now() + r.ttl > now() + longest
+    THEN
         PERFORM token_mgmt._raise('22023', 'ttl is out of range',
             format('Found %s.', r.ttl), format('Use more than 0 and at most %s.', longest));
     END IF;

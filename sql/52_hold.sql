@@ -21,6 +21,27 @@ $$;
 COMMENT ON FUNCTION token_mgmt._soft_note(token_mgmt._wanted) IS
     'The warning of a soft quota that has less than nothing free';
 
+CREATE FUNCTION token_mgmt._has_other_limit(
+    tenant text, allocations token_mgmt.allocation[], at timestamptz
+) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM unnest(allocations) a
+        WHERE NOT EXISTS (
+            SELECT FROM token_mgmt.quota q JOIN token_mgmt.quota_period p
+                ON p.tenant = q.tenant AND p.quota_id = q.quota_id
+                AND p.scope_value = a.scope_value AND p.starts_at = a.starts_at AND p.slot = a.slot
+            WHERE q.tenant = _has_other_limit.tenant AND q.quota_id = a.quota_id
+                AND p.limit_version = q.version
+                    + CASE WHEN q.increase_until <= at THEN 1 ELSE 0 END))
+$$;
+COMMENT ON FUNCTION token_mgmt._has_other_limit(text, token_mgmt.allocation[], timestamptz) IS
+    'Whether a quota was changed, dropped, or lost its increase while its row was waited for';
+REVOKE ALL ON FUNCTION token_mgmt._has_other_limit(text, token_mgmt.allocation[], timestamptz)
+    FROM PUBLIC;
+
 -- What nearly every request meets: periods that are open, with room for all it asks for. Each is
 -- checked and taken by one UPDATE. Whatever else is met, NULL leaves to _take_locked(), after the
 -- caller has undone what was taken.
@@ -39,8 +60,8 @@ DECLARE
     in_slot smallint;
     room numeric;
     remaining numeric;
-    notes text[] := '{}';
     waited text[];
+    has_waited boolean := false;
     allocations token_mgmt.allocation[];
 BEGIN
     -- at is that of the caller's snapshot until a row is locked.
@@ -86,6 +107,7 @@ BEGIN
             WHERE p.tenant = r.tenant AND p.quota_id = w.quota_id
                 AND p.scope_value = w.scope_value AND p.starts_at = '-infinity' AND p.slot = 0
             FOR UPDATE;
+            has_waited := has_waited OR clock_timestamp() > was + interval '1 millisecond';
             was := clock_timestamp();
             UPDATE token_mgmt.quota_period p
             SET held = p.held + units,
@@ -95,38 +117,41 @@ BEGIN
             WHERE p.tenant = r.tenant AND p.quota_id = w.quota_id
                 AND p.scope_value = w.scope_value AND p.starts_at = '-infinity' AND p.slot = 0
                 AND p.limit_version = w.version
-                AND (w.is_soft OR p.used + p.held + units - token_mgmt._credit(p.used + p.held,
-                    p.credited, p.credited_at, w.inflow, was) <= w.amount)
+                AND p.used + p.held + units - token_mgmt._credit(p.used + p.held, p.credited,
+                    p.credited_at, w.inflow, was) <= w.amount
             RETURNING w.amount - p.used - p.held + p.credited INTO room;
         ELSE
             UPDATE token_mgmt.quota_period p SET held = p.held + units
             WHERE p.tenant = r.tenant AND p.quota_id = w.quota_id
                 AND p.scope_value = w.scope_value AND p.starts_at = w.starts_at AND p.slot = in_slot
+                AND (in_slot > 0 OR p.slots = w.slots)
                 AND p.limit_version = w.version AND p.allowance > 0
-                AND (w.is_soft OR p.used + p.held - p.credited + units <= p.allowance)
+                AND p.used + p.held - p.credited + units <= p.allowance
             RETURNING p.allowance - p.used - p.held + p.credited INTO room;
         END IF;
         IF room IS NULL THEN
             RETURN NULL;
         END IF;
         at := clock_timestamp();
-        IF at > was + interval '5 milliseconds' AND w.kind = 'fixed' THEN
-            waited := waited || ARRAY[w.quota_id::text, w.scope_value];
+        IF at > was + interval '1 millisecond' THEN
+            has_waited := true;
+            IF at > was + interval '5 milliseconds' AND w.kind = 'fixed' THEN
+                waited := waited || ARRAY[w.quota_id::text, w.scope_value];
+            END IF;
         END IF;
         until := least(until, w.ends_at);
-        IF w.slots > 1 AND (w.metric = 'tokens' OR w.is_soft) THEN
+        IF w.slots > 1 AND w.metric = 'tokens' THEN
             room := token_mgmt._balance(r.tenant, w, at);
         END IF;
         IF NOT w.is_soft THEN
             remaining := least(remaining, CASE w.metric WHEN 'tokens' THEN room END);
-        ELSIF room < 0 THEN
-            w.free := room;
-            notes := notes || token_mgmt._soft_note(w);
         END IF;
         allocations := allocations || (w.quota_id, w.scope_value, w.starts_at, in_slot, w.metric,
             nullif(w.cached_weight, 1), units)::token_mgmt.allocation;
     END LOOP;
-    IF at >= until THEN
+    IF at >= until
+        OR has_waited AND token_mgmt._has_other_limit(r.tenant, allocations, at)
+    THEN
         RETURN NULL;
     END IF;
     IF waited IS NOT NULL THEN
@@ -134,7 +159,7 @@ BEGIN
         SELECT r.tenant, waited[i]::bigint, waited[i + 1], at
         FROM generate_series(1, cardinality(waited), 2) i;
     END IF;
-    t := (coalesce(allocations, '{}'), r.completion_tokens, remaining, notes, at, NULL);
+    t := (coalesce(allocations, '{}'), r.completion_tokens, remaining, '{}', at, NULL);
     RETURN t;
 END
 $$;
@@ -159,9 +184,16 @@ BEGIN
         limit_version = greatest(p.limit_version, w.version),
         credited = CASE w.kind WHEN 'bucket' THEN token_mgmt._credit(p.used + p.held, p.credited,
             p.credited_at, w.inflow, at) ELSE p.credited END,
-        credited_at = CASE w.kind WHEN 'bucket' THEN greatest(p.credited_at, at) END
+        credited_at = CASE w.kind WHEN 'bucket' THEN greatest(p.credited_at, at)
+            ELSE p.credited_at END
     WHERE p.tenant = _take.tenant AND p.quota_id = w.quota_id AND p.scope_value = w.scope_value
         AND p.starts_at = w.starts_at AND p.slot = 0;
+    IF w.kind = 'sliding' THEN
+        -- Written, so that a transaction whose snapshot has not seen it is refused (40001).
+        UPDATE token_mgmt.quota_period p SET credited_at = greatest(p.credited_at, at)
+        WHERE p.tenant = _take.tenant AND p.quota_id = w.quota_id
+            AND p.scope_value = w.scope_value AND p.starts_at = '-infinity' AND p.slot = 0;
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._take(text, token_mgmt._wanted, numeric, timestamptz) IS
@@ -208,7 +240,8 @@ BEGIN
     IF EXISTS (
         SELECT FROM unnest(wanted) o
         LEFT JOIN token_mgmt.quota q ON q.tenant = r.tenant AND q.quota_id = o.quota_id
-        WHERE o.version - coalesce(q.version, -1) NOT IN (0, 1))
+        WHERE o.version IS DISTINCT FROM q.version
+            + CASE WHEN q.increase_until <= clock_timestamp() THEN 1 ELSE 0 END)
     THEN
         -- A limit was changed while its row was waited for.
         RETURN NULL;

@@ -265,7 +265,7 @@ BEGIN
         END LOOP;
     END IF;
     -- This locks the period rows; an error below undoes it.
-    PERFORM token_mgmt._charge(r.tenant, r.allocations, r.state = 'held', charges);
+    PERFORM token_mgmt._charge(r, charges);
     at := clock_timestamp();
     e.recorded_at := at;
     -- By the clock, not by whether the worker came past: the answer is the same with no worker.

@@ -26,7 +26,7 @@ BEGIN
         PERFORM token_mgmt._raise_settled(r);
     ELSIF r.state <> 'released' THEN
         -- This locks the period rows; an error below undoes it.
-        PERFORM token_mgmt._charge(r.tenant, r.allocations, r.state = 'held', '{}');
+        PERFORM token_mgmt._charge(r, '{}');
         at := clock_timestamp();
         IF r.state = 'expired' OR at >= r.expires_at THEN
             PERFORM token_mgmt._raise_expired(r, 'There is nothing to release: expiry frees it.');
@@ -99,6 +99,7 @@ DECLARE
     e token_mgmt.usage_entry;
     charges numeric[];
     at timestamptz := clock_timestamp();
+    looked integer := 0;
     expired integer := 0;
 BEGIN
     FOR r IN
@@ -111,9 +112,11 @@ BEGIN
                     AND w.scope_value = l.scope_value
                     AND (w.kind = 'sliding' OR w.starts_at = l.starts_at)))
         ORDER BY s.expires_at
-        LIMIT max_rows
         FOR UPDATE SKIP LOCKED
     LOOP
+        -- Those that a long transaction keeps locked must not hide the others for ever.
+        looked := looked + 1;
+        EXIT WHEN expired >= max_rows OR looked > 20 * max_rows;
         e := NULL;
         charges := '{}';
         IF r.progress_tokens IS NOT NULL THEN
@@ -125,7 +128,7 @@ BEGIN
             charges := token_mgmt._charges(r, e);
         END IF;
         CONTINUE WHEN NOT token_mgmt._lock_at_once(r, charges);
-        PERFORM token_mgmt._charge(r.tenant, r.allocations, true, charges);
+        PERFORM token_mgmt._charge(r, charges);
         IF e.entry_id IS NOT NULL THEN
             PERFORM token_mgmt._write_ledger(r, u, e, charges);
         END IF;

@@ -166,7 +166,9 @@ BEGIN
     IF is_over THEN
         e.flags := e.flags || 'overrun'::text;
     END IF;
-    PERFORM token_mgmt._charge(r.tenant, s.allocations, true, charges);
+    s.state := 'held';
+    s.reserved_at := at;
+    PERFORM token_mgmt._charge(s, charges);
     INSERT INTO token_mgmt.reservation (
         tenant, reservation_id, user_id, request_id, request_hash, state, status, provider, model,
         price, api_key, team, session_id, agent, endpoint, priority, prompt_tokens,

@@ -33,7 +33,7 @@ BEGIN
     ), credited AS (
         UPDATE token_mgmt.quota_period p
         SET credited = s.credit,
-            credited_at = CASE w.kind WHEN 'bucket' THEN greatest(p.credited_at, at) END
+            credited_at = greatest(p.credited_at, at)
         FROM span s
         WHERE p.tenant = s.tenant AND p.quota_id = s.quota_id AND p.scope_value = s.scope_value
             AND p.starts_at = s.starts_at AND p.slot = s.slot
@@ -72,7 +72,8 @@ BEGIN
         PERFORM token_mgmt._raise('22004', missing || ' must not be null', NULL, NULL);
     END IF;
     PERFORM token_mgmt._check_object('options', options, '{value}'),
-        token_mgmt._check_access(in_tenant, NULL, 'admin');
+        token_mgmt._check_access(in_tenant, NULL, 'admin'),
+        token_mgmt._lock_config(in_tenant);
     SELECT o.* INTO q FROM token_mgmt.quota o
     WHERE o.tenant = in_tenant AND o.scope = reset_quota.scope
         AND o.value = token_mgmt._quota_value(reset_quota.scope, reset_quota.value, in_tenant)
@@ -103,7 +104,8 @@ BEGIN
     INSERT INTO token_mgmt.quota_change (tenant, quota_id, action, before, after, changed_by)
     VALUES (q.tenant, q.quota_id, 'reset', jsonb_strip_nulls(jsonb_build_object('scope', q.scope,
         'value', coalesce(only_value, q.value), 'metric', q.metric, 'period', q.period,
-        'periods', periods, 'used', given)), '{"used": 0}', session_user);
+        'periods', periods, 'used', given)), '{"used": 0}',
+        pg_get_userbyid(token_mgmt._caller()));
     RETURN periods;
 END
 $$;
