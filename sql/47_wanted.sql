@@ -89,9 +89,9 @@ BEGIN
         w.starts_at := '-infinity';
         w.ends_at := 'infinity';
     WHEN 'sliding' THEN
-        -- A clock that moves back goes on in the part that was reached.
+        -- A clock that moves back goes on in the part that was reached, or behind those removed.
         w.starts_at := greatest(latest,
-            date_bin(part, at, timestamptz '2000-01-01 00:00:00+00'));
+            date_bin(part, greatest(at, w.removed_until), timestamptz '2000-01-01 00:00:00+00'));
         w.ends_at := w.starts_at + part;
     ELSE
         SELECT p.starts_at, p.ends_at INTO w.starts_at, w.ends_at

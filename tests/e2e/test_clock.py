@@ -46,6 +46,9 @@ PERIODS = [
     ("UTC", "month", "2028-02-01 00:00", "2028-03-01 00:00"),
     ("America/New_York", "month", "2026-11-01 04:00", "2026-12-01 05:00"),
     ("UTC", "year", "2026-01-01 00:00", "2027-01-01 00:00"),
+    ("Europe/Berlin", "15 days", "2026-03-14 23:00", "2026-03-29 22:00"),
+    ("America/New_York", "3 months", "2026-10-01 04:00", "2027-01-01 05:00"),
+    ("UTC", "5 hours", "2026-11-20 10:00", "2026-11-20 15:00"),
 ]
 
 
@@ -125,6 +128,40 @@ def test_clock_moving_back_into_an_earlier_period_grants_nothing_twice(timed, mo
             SELECT sum(a.amount) AS granted
             FROM token_mgmt.reservation r, unnest(r.allocations) a
             GROUP BY a.quota_id, a.scope_value, a.starts_at) p""") == 100
+    assert findings(moving) == []
+
+
+@pytest.mark.parametrize("kind", ["sliding", "bucket"])
+def test_clock_moving_back_grants_nothing_twice_from_a_window_or_bucket(timed, moving, kind):
+    def taken(connection, tokens):
+        reservation = value(connection, "SELECT reservation_id FROM try_reserve_tokens("
+                            "'alice', %s)", [tokens])
+        if reservation:
+            connection.execute("SELECT settle_tokens(%s, %s, 0)", [reservation, tokens])
+        return reservation is not None
+
+    timed.set_instant("2026-11-20 12:00:10")
+    with moving.connect() as connection:
+        connection.execute("SELECT token_mgmt.set_quota('user', 'alice', 'minute', 100, "
+                           "options => jsonb_build_object('kind', %s::text))", [kind])
+        assert taken(connection, 100)
+        for instant in ("2026-11-20 11:00", "2026-11-19 12:00", "2026-11-20 12:00:10"):
+            timed.set_instant(instant)
+            settled_down(moving)
+            assert not taken(connection, 20)
+        # Long over and, with a worker, tidied away.
+        for instant in ("2026-11-20 12:05", "2026-11-20 12:15", "2026-11-20 12:25"):
+            timed.set_instant(instant)
+            connection.execute("SELECT token_mgmt.run_maintenance()")
+            settled_down(moving)
+        timed.set_instant("2026-11-20 12:00:10")
+        assert taken(connection, 100) == (kind == "sliding")
+        assert not taken(connection, 20)
+        # In no minute of the window's own time more than the limit.
+        assert value(connection, """SELECT max(granted) FROM (
+            SELECT sum(a.amount) OVER (ORDER BY a.starts_at
+                RANGE BETWEEN '1 minute' PRECEDING AND CURRENT ROW) AS granted
+            FROM token_mgmt.reservation r, unnest(r.allocations) a) p""") == 100
     assert findings(moving) == []
 
 
