@@ -89,6 +89,9 @@ BEGIN
     END IF;
     IF period = 'total' OR local_at IS NULL OR NOT isfinite(at) OR period IS NULL THEN
         RETURN;
+    ELSIF period IS NULL OR time_zone IS NULL OR at IS NULL THEN
+        -- Not STRICT, since the anchor may be NULL; the loops below would have no end.
+        RETURN;
     END IF;
     step := CASE WHEN period IN ('second', 'minute', 'hour', 'day', 'week', 'month', 'year')
         THEN ('1 ' || period)::interval ELSE period::interval END;
