@@ -32,6 +32,8 @@ class Run:
         for connection in self.sessions:
             connection.execute("SET timezone = 'UTC'; SET lock_timeout = '60ms'; "
                                "SET client_min_messages = error")
+        # What a call has done is read without the timeout that the call had.
+        self.observer = database.connect(options="-c timezone=UTC")
         self.inside = None  # the session that is in a transaction
         self.transaction = 0
         self.request_number = 0
@@ -140,7 +142,7 @@ class Run:
                 and request["prompt_tokens"] + (request["completion_tokens"] or 0) > 0:
             self.refused("22023", statement, parameters)
             return
-        began = value(connection, NOW)
+        began = value(self.reader(), NOW)
         try:
             status, reservation, prompt, completion, warnings = \
                 connection.execute(statement, parameters).fetchone()
@@ -153,18 +155,18 @@ class Run:
             assert raising or reservation is None
             promised = all(q.kind == "fixed" for q, _ in wanted)
             if not self.inside_lost():
-                ended = value(connection, NOW)
+                ended = value(self.reader(), NOW)
                 promised &= all(q.start(began) == q.start(ended) for q, _ in wanted
                                 if q.kind == "fixed")
                 if promised:
                     # While a transaction is open, what it has locked cannot be expired.
                     assert model.answer(request, ended, self.inside is None) is None, request
             return
-        allocations = [tuple(a) for a in connection.execute(
+        allocations = [tuple(a) for a in self.reader().execute(
             "SELECT a.quota_id, a.scope_value, a.starts_at::text, a.metric, "
             "coalesce(a.cached_weight, 1), a.amount FROM token_mgmt.reservation r, "
             "unnest(r.allocations) a WHERE r.reservation_id = %s", [reservation]).fetchall()]
-        at = value(connection, "SELECT reserved_at FROM token_mgmt.reservation "
+        at = value(self.reader(), "SELECT reserved_at FROM token_mgmt.reservation "
                    "WHERE reservation_id = %s", [reservation])
         asked = request["completion_tokens"] or 0
         expected = model.answer(request, at, True)
@@ -181,6 +183,9 @@ class Run:
 
     def tx(self):
         return None if self.inside is None else self.sessions[self.inside]
+
+    def reader(self):
+        return self.connection if self.connection is self.tx() else self.observer
 
     def inside_lost(self):
         return self.connection.info.transaction_status.name == "INERROR"
@@ -242,7 +247,7 @@ class Run:
             expected.add("same_transaction")
         assert set(flags) == expected
         self.model.put(hold, "entry_id", entry_id)
-        self.model.end(hold, "settled", value(self.connection, NOW), usage)
+        self.model.end(hold, "settled", value(self.reader(), NOW), usage)
         assert paid == (cost(hold) if hold.request["model"] else None)
 
     def release(self):
@@ -257,7 +262,7 @@ class Run:
             return
         self.connection.execute(statement, [hold.reservation_id])
         if hold.state == "held":
-            self.model.end(hold, "released", value(self.connection, NOW))
+            self.model.end(hold, "released", value(self.reader(), NOW))
 
     def nonsense(self):
         self.refused(*self.rng.choice([
@@ -344,7 +349,7 @@ def test_books_agree_with_a_model_after_each_step(make_cluster):
               f"session {run.sessions.index(run.connection)}, in a transaction: {run.inside}")
         raise
     finally:
-        for connection in run.sessions:
+        for connection in [*run.sessions, run.observer]:
             connection.close()
     print(f"TOKEN_MGMT_SEED={seed}: {done} steps, {run.counts}")
     assert done >= (steps or 100)
