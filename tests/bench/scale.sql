@@ -37,11 +37,12 @@ SELECT setval('token_mgmt.usage_ledger_entry_id_seq', :rows + 1000) \g /dev/null
 
 INSERT INTO token_mgmt.quota (tenant, scope, value, period, amount)
 SELECT 'default', 'user', 'many' || n, 'day', 1000000000000 FROM generate_series(1, :users) n;
+-- Of all users: opening a period is a user's first call of the day, not the others.
 INSERT INTO token_mgmt.quota_period
     (tenant, quota_id, scope_value, starts_at, ends_at, allowance, limit_version)
 SELECT q.tenant, q.quota_id, q.value, p.starts_at, p.ends_at, q.amount, q.version
 FROM token_mgmt.quota q, token_mgmt._period('day', 'UTC', NULL, clock_timestamp()) p
-WHERE q.value LIKE 'many%';
+WHERE q.value NOT LIKE 'split%';
 VACUUM (ANALYZE, FREEZE) token_mgmt.quota, token_mgmt.quota_period, token_mgmt.reservation,
     token_mgmt.usage_ledger;
 CHECKPOINT;
