@@ -182,7 +182,8 @@ SELECT format('reserve + settle, %s', CASE g.what
     'at most 1.1 times as long',
     format('%s times, %s ms', pg_temp.show(small / large), pg_temp.show(1000 / large)),
     pg_temp.shown(small / large) <= 1.1
-FROM (VALUES ('ledger', 'empty', 'full'), ('users', 'few', 'many')) g (what, small_size, large_size),
+FROM (VALUES ('ledger', 'empty', 'full'), ('users', 'few', 'many'))
+    g (what, small_size, large_size),
     LATERAL (SELECT to_char(pg_temp.value('scale', g.what, 'rows'), 'FM999,999,999'),
         pg_temp.value('scale', g.what || '/' || g.small_size, 'books'),
         pg_temp.value('scale', g.what || '/' || g.large_size, 'books')) v (n, small, large);
