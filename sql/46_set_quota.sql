@@ -253,6 +253,11 @@ BEGIN
         -- In hours: a day more is 23 to 25 of them, as the zone of each session has it.
         q.length := CASE WHEN extract(year FROM q.length) * 12 + extract(month FROM q.length) = 0
             THEN make_interval(secs => extract(epoch FROM q.length)) END;
+        IF q.kind = 'sliding' THEN
+            -- Of 60 parts of whole microseconds.
+            q.length := 60 * make_interval(secs =>
+                ceil(extract(epoch FROM q.length) * 1000000 / 60) / 1000000);
+        END IF;
     END IF;
     PERFORM token_mgmt._check_quota(q);
     IF before.kind <> q.kind THEN

@@ -25,7 +25,7 @@ BEGIN
                 THEN 'a quota of cost needs a model' ELSE format('model "%s" has no price', model)
             END, 'The user, team and so on of this request has a quota in USD, which a request of '
             'unknown cost would pass by.', CASE WHEN model IS NULL THEN 'Name the model.'
-                ELSE 'Give it a price with token_mgmt.register_model() or import_models().' END);
+                ELSE 'Give it a price with token_mgmt.register_model().' END);
     END IF;
     RETURN rates;
 END
@@ -100,13 +100,18 @@ CREATE FUNCTION token_mgmt._frees_at(
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    -- More is never free, but for what this period leaves to the next.
+    most numeric := w.amount + least(w.carry_over, greatest(w.free, 0));
+    by_itself timestamptz;
+    by_expiry timestamptz;
 BEGIN
-    IF needed > w.amount THEN
-        RETURN 'infinity';
-    END IF;
-    RETURN CASE w.kind
-        WHEN 'bucket' THEN at + make_interval(secs => ((needed - w.free) / w.inflow)::float)
-        WHEN 'sliding' THEN coalesce((
+    by_itself := CASE
+        WHEN needed > most THEN 'infinity'
+        WHEN w.kind = 'bucket' THEN CASE WHEN (needed - w.free) / w.inflow > 1000000000
+            THEN 'infinity'
+            ELSE at + make_interval(secs => ((needed - w.free) / w.inflow)::float) END
+        WHEN w.kind = 'sliding' THEN coalesce((
             SELECT min(e.ends_at) FROM (
                 SELECT p.ends_at, sum(p.used + p.held - p.credited) OVER (ORDER BY p.starts_at)
                     AS freed
@@ -116,11 +121,27 @@ BEGIN
                     AND p.ends_at > w.starts_at
             ) e WHERE e.freed >= needed - w.free), at)
         ELSE w.ends_at END;
+    IF by_itself < 'infinity' THEN
+        RETURN by_itself;
+    END IF;
+    -- Holds are mostly used. But where nothing else will help, those that run out may.
+    SELECT min(h.expires_at) INTO by_expiry FROM (
+        SELECT o.expires_at, sum(a.amount) OVER (ORDER BY o.expires_at, o.reservation_id) AS freed
+        FROM (
+            SELECT r.reservation_id, r.expires_at, r.allocations FROM token_mgmt.reservation r
+            WHERE r.state = 'held' AND r.expires_at > at AND r.tenant = _frees_at.tenant
+            ORDER BY r.expires_at LIMIT 1000
+        ) o
+        CROSS JOIN LATERAL unnest(o.allocations) a
+        WHERE a.quota_id = w.quota_id AND a.scope_value = w.scope_value
+            AND (w.kind = 'sliding' OR a.starts_at = w.starts_at)
+    ) h WHERE h.freed >= needed - w.free AND w.kind <> 'bucket';
+    RETURN coalesce(by_expiry, 'infinity');
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._frees_at(text, token_mgmt._wanted, numeric, timestamptz) IS
     'When so much will be free of the quota if nobody else takes from it and what is held is used; '
-    'infinity: never';
+    'where that is never, when holds that run out leave so much; infinity: not then either';
 REVOKE ALL ON FUNCTION token_mgmt._frees_at(text, token_mgmt._wanted, numeric, timestamptz)
     FROM PUBLIC;
 
@@ -139,7 +160,7 @@ BEGIN
             WHEN w.kind = 'sliding' THEN format(' in any %s', w.period)
             WHEN w.period = 'total' THEN ''
             ELSE format(' in the %s ending %s', w.period, w.ends_at) END
-        || CASE WHEN available < w.free AND w.free > 0
+        || CASE WHEN priority IS NOT NULL AND available < w.free AND w.free > 0
             THEN format(', of which priority "%s" may hold %s', priority, trim_scale(available))
             ELSE '' END
         || '.';
@@ -196,6 +217,12 @@ BEGIN
     WHERE p.tenant = r.tenant AND p.quota_id = tightest.quota_id
         AND p.scope_value = tightest.scope_value AND p.ends_at > tightest.starts_at
         AND (tightest.kind = 'sliding' OR p.starts_at = tightest.starts_at);
+    IF tightest.kind = 'fixed' THEN
+        -- With what the period before left.
+        tightest.amount := tightest.free + balance.used + balance.held;
+    ELSE
+        balance.used := greatest(tightest.amount - tightest.free - balance.held, 0);
+    END IF;
 
     g.status := 'denied';
     g.sqlstate := 'TM001';
@@ -205,7 +232,7 @@ BEGIN
     g.prompt_tokens := r.prompt_tokens;
     g.completion_tokens := completion;
     g.tokens_held := 0;
-    g.tokens_remaining := floor(tightest.free);
+    g.tokens_remaining := CASE tightest.metric WHEN 'tokens' THEN floor(tightest.free) END;
     g.warnings := '{}';
     IF retry_at < 'infinity' THEN
         g.retry_after := greatest(retry_at - at, '1 millisecond');
@@ -222,9 +249,11 @@ BEGIN
             WHEN 1 THEN '' WHEN 2 THEN ', or ' || ways[2]
             ELSE ', ' || ways[2] || ', or ' || ways[3] END || '.',
         'scope', tightest.scope, 'value', tightest.scope_value, 'metric', tightest.metric,
-        'period', tightest.period, 'limit', tightest.amount, 'used', balance.used,
-        'held', balance.held, 'remaining', tightest.free, 'available', greatest(units, 0),
-        'requested', token_mgmt._units(tightest.metric, r.prompt_tokens, completion, rates),
+        'period', tightest.period, 'limit', trim_scale(tightest.amount),
+        'used', trim_scale(balance.used), 'held', trim_scale(balance.held),
+        'remaining', trim_scale(tightest.free), 'available', trim_scale(greatest(units, 0)),
+        'requested', trim_scale(token_mgmt._units(tightest.metric, r.prompt_tokens, completion,
+            rates)),
         'max_completion_tokens', lower, 'resets_at',
         CASE WHEN tightest.kind = 'fixed' THEN nullif(tightest.ends_at, 'infinity') END);
     RETURN g;

@@ -31,7 +31,7 @@ BEGIN
             RETURN token_mgmt._grant_of(earlier);
         END IF;
     END IF;
-    asked := coalesce(r.completion_tokens, 0);
+    asked := coalesce(r.completion_tokens, r.min_completion_tokens, 0);
     IF r.model IS NOT NULL THEN
         m := token_mgmt._resolve_model(r.model);
         r.model := m.provider || '/' || m.model;
@@ -43,7 +43,8 @@ BEGIN
         END IF;
         IF r.completion_tokens IS NULL THEN
             predicted := token_mgmt._predicted_completion(r, m);
-            asked := coalesce(predicted, token_mgmt._default_completion(m));
+            asked := greatest(coalesce(predicted, token_mgmt._default_completion(m)),
+                r.min_completion_tokens);
         END IF;
         fits := token_mgmt._completion_limit(m, r.prompt_tokens);
         IF r.prompt_tokens > m.max_input_tokens THEN
@@ -65,7 +66,7 @@ BEGIN
             r.completion_tokens := asked;
         END IF;
     END IF;
-    r.completion_tokens := coalesce(r.completion_tokens, 0);
+    r.completion_tokens := coalesce(r.completion_tokens, asked);
     RETURN token_mgmt._hold(r, m, hash, CASE WHEN predicted IS NOT NULL
         THEN jsonb_build_object('predicted_tokens', predicted) END, asked);
 END

@@ -36,7 +36,9 @@ BEGIN
     END IF;
     PERFORM token_mgmt._check_object('options', options, '{}');
     -- As instants: months and days of both signs compare otherwise than they add.
-    IF now() + ttl <= now() OR now() + ttl > now() + longest THEN
+    IF ttl NOT BETWEEN interval '-1 year' AND interval '1 year'
+        OR now() + ttl <= now() OR now() + ttl > now() + longest
+    THEN
         PERFORM token_mgmt._raise('22023', 'ttl is out of range', format('Found %s.', ttl),
             format('Use more than 0 and at most %s.', longest));
     END IF;

@@ -21,7 +21,7 @@ AS $$
 BEGIN
     -- Of fewer than five, so high a quantile says nothing.
     RETURN (
-        SELECT greatest(percentile_disc(0.95) WITHIN GROUP (ORDER BY c), r.min_completion_tokens, 1)
+        SELECT greatest(percentile_disc(0.95) WITHIN GROUP (ORDER BY c), 1)
         FROM token_mgmt.completion_history h CROSS JOIN LATERAL unnest(h.recent) c
         WHERE h.tenant = r.tenant AND h.user_id = r.user_id
             AND h.provider = m.provider AND h.model = m.model AND m.modality <> 'embedding'
@@ -29,7 +29,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._predicted_completion(token_mgmt._request, token_mgmt.model) IS
-    'The completion tokens that 95 % of the user''s last calls of the model needed at most, no '
-    'fewer than min_completion_tokens; NULL where there are fewer than five';
+    'The completion tokens that 95 % of the user''s last calls of the model needed at most, at '
+    'least 1; NULL where there are fewer than five';
 REVOKE ALL ON FUNCTION token_mgmt._predicted_completion(token_mgmt._request, token_mgmt.model)
     FROM PUBLIC;

@@ -173,14 +173,14 @@ BEGIN
         r.model := m.provider || '/' || m.model;
         IF r.completion_tokens IS NULL THEN
             fits := token_mgmt._completion_limit(m, r.prompt_tokens);
-            r.completion_tokens := coalesce(token_mgmt._predicted_completion(r, m),
-                token_mgmt._default_completion(m));
+            r.completion_tokens := greatest(coalesce(token_mgmt._predicted_completion(r, m),
+                token_mgmt._default_completion(m)), r.min_completion_tokens);
             IF fits > 0 THEN
                 r.completion_tokens := least(r.completion_tokens, fits);
             END IF;
         END IF;
     END IF;
-    r.completion_tokens := coalesce(r.completion_tokens, 0);
+    r.completion_tokens := coalesce(r.completion_tokens, r.min_completion_tokens, 0);
     wanted := token_mgmt._seen_quotas(r, at);
     IF EXISTS (SELECT FROM unnest(wanted) w WHERE w.metric = 'cost') THEN
         rates := token_mgmt._held_rates(CASE WHEN r.model IS NOT NULL

@@ -125,16 +125,26 @@ BEGIN
                     AND c.ends_at + (c.ends_at - c.starts_at) > at)
             AND NOT EXISTS (
                 SELECT FROM token_mgmt.reservation r CROSS JOIN LATERAL unnest(r.allocations) a
-                WHERE r.state = 'expired' AND r.expires_at > at - late_interval - interval '1 hour'
+                -- A hold of nothing does not show in the balance.
+                WHERE (r.state = 'held' AND a.amount = 0 OR r.state = 'expired'
+                        AND r.expires_at > at - late_interval - interval '1 hour')
                     AND r.tenant = c.tenant AND a.quota_id = c.quota_id
                     AND a.scope_value = c.scope_value AND a.starts_at = c.starts_at)
         ORDER BY c.closed_at LIMIT max_rows
         FOR UPDATE OF c SKIP LOCKED
+    ), markable AS (
+        SELECT q.tenant, q.quota_id FROM token_mgmt.quota q
+        WHERE (q.tenant, q.quota_id) IN (SELECT r.tenant, r.quota_id FROM removable r)
+        FOR NO KEY UPDATE SKIP LOCKED
     ), gone AS (
         DELETE FROM token_mgmt.quota_period p
         USING removable r
         WHERE p.tenant = r.tenant AND p.quota_id = r.quota_id AND p.scope_value = r.scope_value
             AND p.starts_at = r.starts_at
+            -- Those of a quota that is being changed are left to a later pass.
+            AND ((r.tenant, r.quota_id) IN (SELECT m.tenant, m.quota_id FROM markable m)
+                OR NOT EXISTS (SELECT FROM token_mgmt.quota q
+                    WHERE q.tenant = r.tenant AND q.quota_id = r.quota_id))
         RETURNING p.tenant, p.quota_id, p.ends_at
     ), marked AS (
         -- A clock that moves back must not open a spent period anew.

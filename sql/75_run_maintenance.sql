@@ -10,6 +10,7 @@ CREATE FUNCTION token_mgmt.run_maintenance(max_rows integer DEFAULT 1000)
     RETURNS SETOF token_mgmt.maintenance_result
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    SET lock_timeout = '2s'
 AS $$
 DECLARE
     run token_mgmt._job_run;

@@ -128,6 +128,41 @@ def test_views_evaluate_no_condition_of_the_caller_on_foreign_rows(db, roles, bo
             assert connection.execute(peep).fetchall() == []
 
 
+def test_views_call_no_operator_of_the_callers_search_path(db, roles, books):
+    """With one's own operators and functions first, no view lets them see foreign numbers."""
+    role = roles.make("hijacker", "'reader', 'acme', 'alice'")
+    db.psql("SELECT token_mgmt.set_quota('user', 'foreign-user', 'minute', 1000, "
+            "tenant => 'foreign', options => '{\"kind\": \"bucket\"}')")
+    with db.connect() as connection:
+        connection.execute("SELECT record_usage('foreign-user', 7, tenant => 'foreign')")
+        connection.execute(f"CREATE SCHEMA evil AUTHORIZATION {role}")
+    with db.connect(user=role) as connection:
+        operators = connection.execute("""
+            SELECT DISTINCT o.oprname, o.oprleft::regtype::text, o.oprright::regtype::text,
+                o.oprresult::regtype::text
+            FROM pg_operator o WHERE o.oprnamespace = 'pg_catalog'::regnamespace
+                AND o.oprleft IN ('numeric'::regtype, 'timestamptz'::regtype, 'text'::regtype)
+                AND o.oprright IN ('numeric'::regtype, 'timestamptz'::regtype, 'interval'::regtype,
+                    'text'::regtype)""").fetchall()
+        for number, (name, left, right, result) in enumerate(operators):
+            connection.execute(f"""
+                CREATE FUNCTION evil.f{number}({left}, {right}) RETURNS {result}
+                LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''saw % and %'', $1, $2; END'""")
+            connection.execute(f"""
+                CREATE OPERATOR evil.{name}
+                    (LEFTARG = {left}, RIGHTARG = {right}, FUNCTION = evil.f{number})""")
+        for function in ("trunc(numeric, integer)", "date_trunc(text, timestamptz, text)",
+                         "trim_scale(numeric)"):
+            name, _, result = function.partition("(")
+            connection.execute(f"""
+                CREATE FUNCTION evil.{function} RETURNS {"timestamptz" if "date" in name
+                                                         else "numeric"}
+                LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''saw %'', $1; END'""")
+        connection.execute("SET search_path = evil, pg_catalog, public")
+        for view in visible(connection):
+            assert sqlstate(connection, f"SELECT v::text FROM {view} v") is None, view
+
+
 READS = {"usage_report", "session_history", "should_summarize", "session_metrics", "user_metrics",
          "_agent_settings", "_session_summary"}
 

@@ -188,3 +188,41 @@ SELECT * FROM try('vip', 1);
 SELECT * FROM token_mgmt.audit() WHERE finding <> 'used differs from the ledger';
 DROP TABLE held;
 DROP FUNCTION try, pass;
+
+-- What is given back to a bucket does not come back twice: an hour has refilled it meanwhile.
+SELECT token_mgmt.drop_quota('user', '*', 'total') AND token_mgmt.drop_quota('user', '*', 'total', 'requests') AS dropped;
+CREATE PROCEDURE an_hour_passes() LANGUAGE sql AS $$
+    UPDATE token_mgmt.quota_period SET credited_at = credited_at - interval '1 hour' WHERE credited_at IS NOT NULL;
+    UPDATE token_mgmt.reservation SET reserved_at = reserved_at - interval '1 hour' WHERE state = 'held';
+$$;
+SELECT kind FROM token_mgmt.set_quota('user', 'buck', 'hour', 100, options => '{"kind": "bucket", "burst": 100}');
+SELECT reservation_id AS first FROM reserve_tokens('buck', 100, ttl => '1 day') \gset
+CALL an_hour_passes();
+SELECT reservation_id AS second FROM reserve_tokens('buck', 100, ttl => '1 day') \gset
+SELECT status FROM release_tokens(:'first');
+SELECT status, tokens_remaining FROM try_reserve_tokens('buck', 50);
+-- What nothing has flowed in for comes back whole.
+SELECT status FROM release_tokens(:'second');
+SELECT status, tokens_remaining BETWEEN 0 AND 1 AS all_of_it FROM try_reserve_tokens('buck', 99);
+
+-- A hold of nothing keeps its period too: what it settles with has to go there.
+SELECT amount FROM token_mgmt.set_quota('user', 'zero', 'minute', 100);
+SELECT reservation_id AS id FROM reserve_tokens('zero', 0, ttl => '2 hours') \gset
+UPDATE token_mgmt.quota_period SET closed_at = clock_timestamp() - interval '1 hour' WHERE scope_value = 'zero';
+SELECT FROM token_mgmt.run_maintenance();
+SELECT total_tokens, flags FROM settle_tokens(:'id', 500, 0);
+SELECT used FROM token_mgmt.quota_period WHERE scope_value = 'zero' ORDER BY 1;
+
+-- What was charged after a reset is not taken off what the reset gave back.
+SELECT amount FROM token_mgmt.set_quota('user', 'late', 'total', 1000);
+SELECT total_tokens FROM record_usage('late', 500);
+SELECT token_mgmt.reset_quota('user', 'late', 'total');
+SELECT reservation_id AS id FROM reserve_tokens('late', 300, 300) \gset
+SELECT status FROM report_progress(:'id', 300);
+UPDATE token_mgmt.reservation SET expires_at = clock_timestamp() WHERE reservation_id = :'id';
+SELECT FROM token_mgmt.run_maintenance();
+SELECT used, remaining FROM token_mgmt.quota_status WHERE value = 'late';
+SELECT total_tokens FROM settle_tokens(:'id', 10, 0);
+SELECT used, remaining FROM token_mgmt.quota_status WHERE value = 'late';
+SELECT * FROM token_mgmt.audit();
+DROP PROCEDURE an_hour_passes;

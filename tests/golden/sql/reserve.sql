@@ -33,7 +33,7 @@ SELECT amount FROM token_mgmt.set_quota('user', 'alice', 'total', 10800);
 SELECT * FROM show_error($$SELECT reserve_tokens('alice', 1200)$$);
 SELECT * FROM show_error($$SELECT reserve_tokens('alice', 100, 1000, min_completion_tokens => 701)$$);
 SELECT * FROM show_error($$SELECT reserve_tokens('alice', 100, 1000, on_overflow => 'refuse')$$);
-SELECT status, sqlstate, tokens_remaining, retry_after, advice - 'hint' AS advice FROM try_reserve_tokens('alice', 1200);
+SELECT status, sqlstate, tokens_remaining, round(extract(epoch FROM retry_after) / 60) AS minutes, advice - 'hint' AS advice FROM try_reserve_tokens('alice', 1200);
 SELECT amount FROM token_mgmt.set_quota('agent', 'scribe', 'day', 500);
 SELECT status, retry_after IS NULL AS now FROM try_reserve_tokens('dan', 400, agent => 'scribe');
 SELECT status, retry_after BETWEEN '0' AND interval '1 day' AS retry_today, advice ->> 'hint' LIKE 'Retry in %, or raise the quota%' AS hint
