@@ -89,7 +89,8 @@ DECLARE
     settings jsonb;
     is_default boolean := r.completion_tokens IS NULL;
     asked integer := coalesce(r.completion_tokens, (profile ->> 'completion')::integer,
-        token_mgmt._default_completion(m));
+        greatest(coalesce(token_mgmt._predicted_completion(r, m),
+            token_mgmt._default_completion(m)), r.min_completion_tokens));
     least_completion integer := greatest(r.min_completion_tokens, 1);
     completion integer := asked;
     share numeric;

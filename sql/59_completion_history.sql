@@ -19,9 +19,10 @@ CREATE FUNCTION token_mgmt._predicted_completion(r token_mgmt._request, m token_
     LANGUAGE plpgsql STABLE PARALLEL SAFE
 AS $$
 BEGIN
-    -- Of fewer than five, so high a quantile says nothing.
+    -- Of fewer than five, so high a quantile says nothing. A quarter more is room to change: what
+    -- is granted is the API's limit, and no completion would be longer than those before.
     RETURN (
-        SELECT greatest(percentile_disc(0.95) WITHIN GROUP (ORDER BY c), 1)
+        SELECT greatest(ceil(1.25 * percentile_disc(0.95) WITHIN GROUP (ORDER BY c)), 256)
         FROM token_mgmt.completion_history h CROSS JOIN LATERAL unnest(h.recent) c
         WHERE h.tenant = r.tenant AND h.user_id = r.user_id
             AND h.provider = m.provider AND h.model = m.model AND m.modality <> 'embedding'
@@ -29,7 +30,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._predicted_completion(token_mgmt._request, token_mgmt.model) IS
-    'The completion tokens that 95 % of the user''s last calls of the model needed at most, at '
-    'least 1; NULL where there are fewer than five';
+    'The completion tokens that 95 % of the user''s last calls of the model needed at most, and a '
+    'quarter more, at least 256; NULL where there are fewer than five';
 REVOKE ALL ON FUNCTION token_mgmt._predicted_completion(token_mgmt._request, token_mgmt.model)
     FROM PUBLIC;

@@ -52,9 +52,10 @@ SELECT rows_done FROM token_mgmt.run_maintenance(90) WHERE job = 'roll up ledger
 SELECT user_id, provider, model, cardinality(recent), recent[1] AS oldest, recent[64] AS newest FROM token_mgmt.completion_history;
 SELECT status, completion_tokens, predicted_tokens FROM reserve_tokens('pat', 10, model => 'gpt-4o', request_id => 'p-1');
 SELECT status, completion_tokens, predicted_tokens FROM reserve_tokens('pat', 10, model => 'gpt-4o', request_id => 'p-1');
-SELECT completion_tokens, predicted_tokens FROM reserve_tokens('pat', 10, model => 'gpt-4o', min_completion_tokens => 1200);
+SELECT completion_tokens, predicted_tokens FROM reserve_tokens('pat', 10, model => 'gpt-4o', min_completion_tokens => 1300);
 SELECT completion_tokens, predicted_tokens FROM reserve_tokens('pat', 10, 700, model => 'gpt-4o');
 SELECT completion_tokens, predicted_tokens FROM reserve_tokens('pat', 10, model => 'gpt-4');
+SELECT completion_tokens FROM prepare_request('pat', 'gpt-4o', '[{"role": "user", "content": "And now?"}]');
 SELECT amount FROM token_mgmt.set_quota('user', 'pat', 'total', 500);
 SELECT status, completion_tokens, predicted_tokens, warnings FROM reserve_tokens('pat', 10, model => 'gpt-4o');
 
