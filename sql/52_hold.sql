@@ -4,11 +4,12 @@ CREATE TYPE token_mgmt._taken AS (
     tokens_remaining numeric,
     notes text[],
     taken_at timestamptz,
-    answered token_mgmt.reservation_grant
+    answered token_mgmt.reservation_grant,
+    is_crowded boolean
 );
 COMMENT ON TYPE token_mgmt._taken IS
     'What an attempt has taken from quotas, and when; answered: a denial instead, or the grant of '
-    'an earlier call of the same request id';
+    'an earlier call of the same request id; is_crowded: nothing, since others have every slot';
 
 CREATE FUNCTION token_mgmt._soft_note(w token_mgmt._wanted) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -45,8 +46,9 @@ REVOKE ALL ON FUNCTION token_mgmt._has_other_limit(text, token_mgmt.allocation[]
 -- What nearly every request meets: periods that are open, with room for all it asks for. Each is
 -- checked and taken by one UPDATE. Whatever else is met, NULL leaves to _take_locked(), after the
 -- caller has undone what was taken.
-CREATE FUNCTION token_mgmt._take_at_once(r token_mgmt._request, price token_mgmt.price)
-    RETURNS token_mgmt._taken
+CREATE FUNCTION token_mgmt._take_at_once(
+    r token_mgmt._request, price token_mgmt.price, is_crowded boolean
+) RETURNS token_mgmt._taken
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 AS $$
 DECLARE
@@ -81,8 +83,13 @@ BEGIN
         END IF;
         in_slot := 0;
         IF w.slots > 1 THEN
-            -- Any slot that nobody has locked and that has the room, from a random one on.
+            -- Any slot that nobody has locked and that has the room, from a random one on; if there
+            -- was none, that one: who waits for all of them stops everybody.
             first_slot := floor(random() * w.slots);
+        END IF;
+        IF w.slots > 1 AND is_crowded THEN
+            in_slot := first_slot;
+        ELSIF w.slots > 1 THEN
             SELECT p.slot INTO in_slot FROM token_mgmt.quota_period p
             WHERE p.tenant = r.tenant AND p.quota_id = w.quota_id
                 AND p.scope_value = w.scope_value AND p.starts_at = w.starts_at
@@ -97,8 +104,12 @@ BEGIN
                     AND p.used + p.held - p.credited + units <= p.allowance
                 ORDER BY p.slot LIMIT 1
                 FOR UPDATE SKIP LOCKED;
-                -- All are locked: wait for one, since who waits for all stops everybody.
-                in_slot := coalesce(in_slot, first_slot);
+                IF in_slot IS NULL THEN
+                    -- One is waited for in an attempt of its own: in this one some may be locked
+                    -- that turned out to be too small.
+                    t.is_crowded := true;
+                    RETURN t;
+                END IF;
             END IF;
         END IF;
         IF w.kind = 'bucket' THEN
@@ -159,14 +170,15 @@ BEGIN
         SELECT r.tenant, waited[i]::bigint, waited[i + 1], at
         FROM generate_series(1, cardinality(waited), 2) i;
     END IF;
-    t := (coalesce(allocations, '{}'), r.completion_tokens, remaining, '{}', at, NULL);
+    t := (coalesce(allocations, '{}'), r.completion_tokens, remaining, '{}', at, NULL, NULL);
     RETURN t;
 END
 $$;
-COMMENT ON FUNCTION token_mgmt._take_at_once(token_mgmt._request, token_mgmt.price) IS
+COMMENT ON FUNCTION token_mgmt._take_at_once(token_mgmt._request, token_mgmt.price, boolean) IS
     'Holds where every period is open and has room for all that is asked; NULL where it takes a '
     'closer look';
-REVOKE ALL ON FUNCTION token_mgmt._take_at_once(token_mgmt._request, token_mgmt.price) FROM PUBLIC;
+REVOKE ALL ON FUNCTION token_mgmt._take_at_once(token_mgmt._request, token_mgmt.price, boolean)
+    FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt._take(
     tenant text, w token_mgmt._wanted, units numeric, at timestamptz
@@ -295,7 +307,7 @@ BEGIN
         allocations := allocations || (w.quota_id, w.scope_value, w.starts_at, 0, w.metric,
             nullif(w.cached_weight, 1), units)::token_mgmt.allocation;
     END LOOP;
-    t := (allocations, completion, remaining, notes, at, NULL);
+    t := (allocations, completion, remaining, notes, at, NULL, NULL);
     RETURN t;
 END
 $$;
@@ -315,6 +327,7 @@ DECLARE
     price token_mgmt.price;
     started_at timestamptz := clock_timestamp();
     at_once boolean := r.priority IS NULL;
+    is_crowded boolean := false;
     pause double precision := 0.01;
     left_over interval;
     provider text;
@@ -329,7 +342,7 @@ BEGIN
         -- A subtransaction, since what an attempt locked must be let go before the rows of the next
         -- period are locked, and before a waiter sleeps.
         BEGIN
-            t := CASE WHEN at_once THEN token_mgmt._take_at_once(r, price)
+            t := CASE WHEN at_once THEN token_mgmt._take_at_once(r, price, is_crowded)
                 ELSE token_mgmt._take_locked(r, price, hash) END;
             IF (t.answered).status <> 'denied' THEN
                 RETURN t.answered;
@@ -367,7 +380,8 @@ BEGIN
         EXCEPTION WHEN SQLSTATE 'TM999' THEN
             NULL;
         END;
-        at_once := false;
+        at_once := t.is_crowded IS TRUE AND NOT is_crowded;
+        is_crowded := at_once;
         IF (t.answered).status IS NOT NULL THEN
             left_over := started_at + coalesce(r.max_wait, '0') - clock_timestamp();
             IF left_over <= interval '0' THEN

@@ -19,6 +19,13 @@ FOREVER = "-infinity"
 
 
 @dataclass
+def asked_completion(request):
+    """The least that will do where none is asked for, without a model to predict by."""
+    if request["completion_tokens"] is None:
+        return request["min_completion_tokens"] or 0
+    return request["completion_tokens"]
+
+
 class Quota:
     quota_id: int
     tenant: str
@@ -201,7 +208,7 @@ class Model:
 
     def answer(self, request, at, with_overdue):
         """The completion that is granted; None: denied."""
-        asked = request["completion_tokens"] or 0
+        asked = asked_completion(request)
         most = self.most(request, at, False)
         if asked > most and with_overdue:
             most = self.most(request, at, True)

@@ -10,7 +10,7 @@ import psycopg
 
 from books import row, value
 from books_comparison import compare
-from books_model import FOREVER, Hold, Model, Quota, cost
+from books_model import FOREVER, Hold, Model, Quota, asked_completion, cost
 from books_requests import REQUEST, random_request, random_rule
 
 SECONDS = 40
@@ -139,7 +139,7 @@ class Run:
         statement = RESERVE.format("reserve_tokens" if raising else "try_reserve_tokens")
         wanted = model.wanted(request)
         if not request["model"] and any(q.metric == "cost" for q, _ in wanted) \
-                and request["prompt_tokens"] + (request["completion_tokens"] or 0) > 0:
+                and request["prompt_tokens"] + asked_completion(request) > 0:
             self.refused("22023", statement, parameters)
             return
         began = value(self.reader(), NOW)
@@ -168,7 +168,7 @@ class Run:
             "unnest(r.allocations) a WHERE r.reservation_id = %s", [reservation]).fetchall()]
         at = value(self.reader(), "SELECT reserved_at FROM token_mgmt.reservation "
                    "WHERE reservation_id = %s", [reservation])
-        asked = request["completion_tokens"] or 0
+        asked = asked_completion(request)
         expected = model.answer(request, at, True)
         assert expected is not None, (request, completion)
         assert prompt == request["prompt_tokens"]

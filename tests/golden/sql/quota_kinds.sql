@@ -226,3 +226,4 @@ SELECT total_tokens FROM settle_tokens(:'id', 10, 0);
 SELECT used, remaining FROM token_mgmt.quota_status WHERE value = 'late';
 SELECT * FROM token_mgmt.audit();
 DROP PROCEDURE an_hour_passes;
+DELETE FROM token_mgmt.quota_change;
