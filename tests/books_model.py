@@ -18,7 +18,6 @@ EPOCH = datetime.datetime(2000, 1, 1, tzinfo=datetime.timezone.utc)
 FOREVER = "-infinity"
 
 
-@dataclass
 def asked_completion(request):
     """The least that will do where none is asked for, without a model to predict by."""
     if request["completion_tokens"] is None:
@@ -26,6 +25,7 @@ def asked_completion(request):
     return request["completion_tokens"]
 
 
+@dataclass
 class Quota:
     quota_id: int
     tenant: str
