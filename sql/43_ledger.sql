@@ -97,11 +97,22 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._refuse_ledger_change() IS
-    'Trigger: refuses UPDATE and DELETE (55000)';
+    'Trigger: refuses UPDATE, DELETE and TRUNCATE (55000)';
 CREATE TRIGGER usage_ledger_is_append_only
     BEFORE UPDATE OR DELETE ON token_mgmt.usage_ledger
     FOR EACH ROW EXECUTE FUNCTION token_mgmt._refuse_ledger_change();
 COMMENT ON TRIGGER usage_ledger_is_append_only ON token_mgmt.usage_ledger IS
+    'Keeps history as it was written';
+-- Unlike that one it is not cloned for partitions: each has its own.
+CREATE TRIGGER usage_ledger_is_not_truncated
+    BEFORE TRUNCATE ON token_mgmt.usage_ledger
+    FOR EACH STATEMENT EXECUTE FUNCTION token_mgmt._refuse_ledger_change();
+COMMENT ON TRIGGER usage_ledger_is_not_truncated ON token_mgmt.usage_ledger IS
+    'Keeps history as it was written';
+CREATE TRIGGER usage_ledger_default_is_not_truncated
+    BEFORE TRUNCATE ON token_mgmt.usage_ledger_default
+    FOR EACH STATEMENT EXECUTE FUNCTION token_mgmt._refuse_ledger_change();
+COMMENT ON TRIGGER usage_ledger_default_is_not_truncated ON token_mgmt.usage_ledger_default IS
     'Keeps history as it was written';
 
 CREATE FUNCTION token_mgmt._open_ledger_month(at timestamptz) RETURNS boolean
@@ -125,6 +136,8 @@ BEGIN
     -- Serves reports whose span begins or ends within an hour.
     EXECUTE format('CREATE INDEX %I ON token_mgmt.%I USING brin (recorded_at) '
         'WITH (pages_per_range = 32, autosummarize = on)', name || '_recorded_idx', name);
+    EXECUTE format('CREATE TRIGGER %I BEFORE TRUNCATE ON token_mgmt.%I FOR EACH STATEMENT '
+        'EXECUTE FUNCTION token_mgmt._refuse_ledger_change()', name || '_is_not_truncated', name);
     EXECUTE format('REVOKE ALL ON token_mgmt.%I FROM PUBLIC', name);
     -- CREATE ... PARTITION OF would take ACCESS EXCLUSIVE on the parent and stop every writer.
     EXECUTE format('ALTER TABLE token_mgmt.usage_ledger ATTACH PARTITION token_mgmt.%I '

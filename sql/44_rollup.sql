@@ -99,6 +99,37 @@ CREATE INDEX session_rollup_session_idx ON token_mgmt.session_rollup (tenant, se
 -- Serves the number of a user's sessions.
 CREATE INDEX session_rollup_user_idx ON token_mgmt.session_rollup (tenant, user_id, hour);
 
+CREATE FUNCTION token_mgmt._check_breakdown(breakdown jsonb) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    section record;
+BEGIN
+    IF jsonb_typeof(breakdown) <> 'object' THEN
+        PERFORM token_mgmt._raise('22023', 'breakdown is not a JSON object',
+            format('Found a JSON %s.', jsonb_typeof(breakdown)),
+            'Give the tokens of each section, such as {"system": 120, "history": 900}.');
+    END IF;
+    SELECT e.key, e.value INTO section FROM jsonb_each(breakdown) e
+    WHERE CASE WHEN jsonb_typeof(e.value) = 'number'
+        THEN e.value::numeric NOT BETWEEN 0 AND 1000000000 OR e.value::numeric % 1 <> 0
+        ELSE true END
+    LIMIT 1;
+    IF FOUND THEN
+        PERFORM token_mgmt._raise('22023',
+            format('breakdown has no number of tokens for "%s"', left(section.key, 40)),
+            CASE WHEN jsonb_typeof(section.value) = 'number'
+                THEN format('Found %s.', left(section.value::text, 40))
+                ELSE format('Found a JSON %s.', jsonb_typeof(section.value)) END,
+            'Use whole numbers from 0 to 1000000000.');
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._check_breakdown(jsonb) IS
+    'Refuses (22023) a caller''s breakdown that is not an object of numbers of tokens';
+REVOKE ALL ON FUNCTION token_mgmt._check_breakdown(jsonb) FROM PUBLIC;
+
 CREATE FUNCTION token_mgmt._sections(breakdown jsonb) RETURNS jsonb
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp

@@ -158,12 +158,16 @@ DECLARE
     other text;
 BEGIN
     IF NOT token_mgmt._is_secret(r.api_key) THEN
-        -- A name that no key was issued under is a gateway's own.
+        -- A name that no key was issued under is a gateway's own. One that is issued counts
+        -- against its user's limits, which are not for others to use up.
         PERFORM token_mgmt._check_access(token_mgmt._tenant(r.tenant), r.user_id, 'app');
         SELECT s.* INTO k FROM token_mgmt.api_key s
         WHERE s.tenant = token_mgmt._tenant(r.tenant) AND s.name = r.api_key;
         IF FOUND AND token_mgmt._key_fault(k, true) IS NOT NULL THEN
             PERFORM token_mgmt._raise_bad_key();
+        ELSIF r.user_id <> k.user_id THEN
+            PERFORM token_mgmt._raise('22023', 'user_id contradicts the API key', NULL,
+                'Name the user of the key, or a key of this user''s.');
         END IF;
         RETURN r;
     END IF;

@@ -105,3 +105,13 @@ COMMENT ON FUNCTION token_mgmt._usage_lines(
 REVOKE ALL ON FUNCTION token_mgmt._usage_lines(
     text, text, text, timestamptz, timestamptz, timestamptz, timestamptz, boolean
 ) FROM PUBLIC;
+
+-- Views call it with the rights of who asks.
+CREATE FUNCTION token_mgmt._known_cost(calls numeric, unpriced_calls numeric, cost numeric)
+    RETURNS numeric
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+AS $$
+    SELECT CASE WHEN calls = 0 OR unpriced_calls < calls OR cost <> 0 THEN trim_scale(cost) END
+$$;
+COMMENT ON FUNCTION token_mgmt._known_cost(numeric, numeric, numeric) IS
+    'The cost of so many calls; NULL where there are calls, and none has a price';

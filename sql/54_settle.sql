@@ -31,7 +31,8 @@ BEGIN
         token_mgmt._check_count('completion_tokens', u.completion_tokens),
         token_mgmt._check_count('cached_tokens', u.cached_tokens),
         token_mgmt._check_count('cache_write_tokens', u.cache_write_tokens),
-        token_mgmt._check_count('reasoning_tokens', u.reasoning_tokens);
+        token_mgmt._check_count('reasoning_tokens', u.reasoning_tokens),
+        token_mgmt._check_breakdown(u.breakdown);
     IF u.cached_tokens + u.cache_write_tokens > u.prompt_tokens THEN
         PERFORM token_mgmt._raise('22023', 'cached tokens are more than the prompt tokens',
             format('Found %s cached and %s cache-write of %s prompt tokens.', u.cached_tokens,
@@ -234,7 +235,7 @@ BEGIN
         u.cache_write_tokens := coalesce(u.cache_write_tokens, 0);
         u.reasoning_tokens := coalesce(u.reasoning_tokens, 0);
     END IF;
-    IF u.reservation_id IS NULL OR u.options <> '{}'
+    IF u.reservation_id IS NULL OR u.options <> '{}' OR u.breakdown IS NOT NULL
         OR (u.prompt_tokens <= 1000000000 AND u.completion_tokens <= 1000000000
             AND u.cached_tokens::bigint + u.cache_write_tokens <= u.prompt_tokens
             AND u.reasoning_tokens <= u.completion_tokens

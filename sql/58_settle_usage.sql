@@ -3,9 +3,15 @@ CREATE FUNCTION token_mgmt._usage_count(usage jsonb, path text) RETURNS integer
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    details text := split_part(path, '.', 1);
     found_value jsonb := usage #> string_to_array(path, '.');
     tokens numeric;
 BEGIN
+    IF details <> path AND jsonb_typeof(usage -> details) NOT IN ('object', 'null') THEN
+        PERFORM token_mgmt._raise('22P02', format('%s of the usage is not a JSON object', details),
+            format('Found a JSON %s.', jsonb_typeof(usage -> details)),
+            'Pass the usage object as the API sent it.');
+    END IF;
     IF found_value IS NULL OR found_value = 'null' THEN
         RETURN NULL;
     END IF;
@@ -103,14 +109,17 @@ AS $$
 DECLARE
     u token_mgmt._usage;
     shape text := token_mgmt._usage_shape(usage);
-    -- prompt, completion, total, cached, written, reasoning, tool prompt
+    -- prompt, completion, total, cached, written, reasoning, tool prompt, cached as DeepSeek has
+    -- it; the last only has to be readable
     keys text[] := CASE shape
         WHEN 'OpenAI chat' THEN '{prompt_tokens,completion_tokens,total_tokens,'
-            'prompt_tokens_details.cached_tokens,-,completion_tokens_details.reasoning_tokens,-}'
+            'prompt_tokens_details.cached_tokens,-,completion_tokens_details.reasoning_tokens,-,'
+            'prompt_cache_hit_tokens}'
         WHEN 'OpenAI Responses' THEN '{input_tokens,output_tokens,total_tokens,'
             'input_tokens_details.cached_tokens,-,output_tokens_details.reasoning_tokens,-}'
         WHEN 'Anthropic' THEN '{input_tokens,output_tokens,-,'
-            'cache_read_input_tokens,cache_creation_input_tokens,-,-}'
+            'cache_read_input_tokens,cache_creation_input_tokens,-,-,-,'
+            'cache_creation.ephemeral_5m_input_tokens}'
         ELSE '{promptTokenCount,candidatesTokenCount,totalTokenCount,'
             'cachedContentTokenCount,-,thoughtsTokenCount,toolUsePromptTokenCount}' END;
     counts integer[] := ARRAY(
@@ -121,7 +130,13 @@ DECLARE
     total bigint := counts[3];
     missing text;
 BEGIN
-    u.cached_tokens := coalesce(counts[4], 0);
+    IF counts[4] <> counts[8] THEN
+        PERFORM token_mgmt._raise('22023', 'usage object contradicts itself',
+            format('It says %s cached tokens in %s and %s in %s.', counts[4], keys[4], counts[8],
+                keys[8]),
+            'Find out what its numbers mean, and use settle_tokens().');
+    END IF;
+    u.cached_tokens := coalesce(counts[4], counts[8], 0);
     u.cache_write_tokens := coalesce(counts[5], 0);
     u.reasoning_tokens := coalesce(counts[6], 0);
     IF shape = 'Gemini' THEN

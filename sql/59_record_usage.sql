@@ -151,7 +151,7 @@ BEGIN
     s.allocations := '{}';
     s.tokens_held := u.prompt_tokens + u.completion_tokens;
     e := token_mgmt._entry(s, u, 'usage');
-    e.cost := coalesce(cost, e.cost);
+    e.cost := trim_scale(coalesce(cost, e.cost));
     e.recorded_at := at;
     e.flags := e.flags || 'unreserved'::text;
     FOR i IN 1..cardinality(wanted) LOOP

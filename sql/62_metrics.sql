@@ -29,20 +29,22 @@ BEGIN
             AND (of_user IS NULL OR s.user_id = of_user)
             AND (_metrics.since IS NULL OR s.last_message_at >= _metrics.since)
     ), section AS (
-        SELECT b.key, sum(b.value::numeric) AS tokens
+        SELECT b.key, trim_scale(sum(b.value::numeric)) AS tokens
         FROM line l CROSS JOIN LATERAL jsonb_each(l.sections) b
         GROUP BY b.key
     ), model AS (
         SELECT coalesce(l.provider || '/' || l.model, '(none)') AS model, sum(l.calls) AS calls,
-            sum(l.prompt_tokens + l.completion_tokens) AS tokens, sum(l.cost) AS cost
+            sum(l.prompt_tokens + l.completion_tokens) AS tokens,
+            token_mgmt._known_cost(sum(l.calls), sum(l.unpriced_calls), sum(l.cost)) AS cost
         FROM line l GROUP BY 1
     )
     SELECT jsonb_build_object(
         'totalTokens', t.prompt + t.completion,
-        'totalCost', t.cost,
+        'totalCost', token_mgmt._known_cost(t.calls, t.unpriced, t.cost),
         'conversationCount', (SELECT count(*) FROM conversation),
         'messageCount', messages,
-        'avgTokensPerMessage', round((t.prompt + t.completion)::numeric / nullif(messages, 0), 1),
+        'avgTokensPerMessage', trim_scale(
+            round((t.prompt + t.completion)::numeric / nullif(messages, 0), 1)),
         'breakdown', jsonb_build_object(
             'calls', t.calls, 'unpricedCalls', t.unpriced,
             'promptTokens', t.prompt, 'completionTokens', t.completion,
@@ -85,7 +87,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.session_metrics(text, text) IS
-    'What a session used: totalTokens and totalCost (USD) as the usage ledger has them, '
+    'What a session used: totalTokens and totalCost (USD of the priced calls; null where there '
+    'are calls, and none has a price) as the usage ledger has them, '
     'conversationCount, messageCount (stored ones), avgTokensPerMessage (used tokens for each '
     'stored message; null without any) and breakdown. Not STRICT: a NULL tenant is the caller''s. '
     'Errors: 22004, 22023, P0002';

@@ -36,8 +36,11 @@ DECLARE
     unknown text;
     unit_count integer;
 BEGIN
-    SELECT coalesce(d, 'NULL') INTO unknown FROM unnest(dimensions) d
-    WHERE d IS NULL OR d <> ALL (known) LIMIT 1;
+    IF dimensions IS NULL OR array_position(dimensions, NULL) IS NOT NULL THEN
+        PERFORM token_mgmt._raise('22004', 'by must not be null, nor contain a null', NULL,
+            'For the total give ''{}''.');
+    END IF;
+    SELECT d INTO unknown FROM unnest(dimensions) d WHERE d <> ALL (known) LIMIT 1;
     IF FOUND THEN
         PERFORM token_mgmt._raise('22023', format('unknown dimension "%s"', unknown),
             format('Known dimensions are %s.', array_to_string(known, ', ')), NULL);
@@ -55,7 +58,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._check_report(timestamptz, timestamptz, text[]) IS
-    'Checks the arguments of usage_report. Not STRICT: NULL is no bound. Errors: 22023';
+    'Checks the arguments of usage_report. Not STRICT: NULL is no bound. Errors: 22004, 22023';
 REVOKE ALL ON FUNCTION token_mgmt._check_report(timestamptz, timestamptz, text[]) FROM PUBLIC;
 
 CREATE FUNCTION @extschema@.usage_report(
@@ -87,7 +90,7 @@ BEGIN
         sum(l.completion_tokens)::bigint, sum(l.cached_tokens)::bigint,
         sum(l.cache_write_tokens)::bigint, sum(l.reasoning_tokens)::bigint,
         sum(l.prompt_tokens + l.completion_tokens)::bigint,
-        CASE WHEN sum(l.calls) > sum(l.unpriced_calls) THEN sum(l.cost) END
+        token_mgmt._known_cost(sum(l.calls), sum(l.unpriced_calls), sum(l.cost))
     FROM token_mgmt._usage_lines(in_tenant, NULL, NULL, span.since, span.first_hour,
         span.last_hour, span.until, 'session' = ANY (by)) l
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
@@ -99,7 +102,7 @@ COMMENT ON FUNCTION @extschema@.usage_report(timestamptz, timestamptz, text[], t
     'api_key, session, agent, endpoint, model and one of hour, day, week, month (UTC); {} is the '
     'total. Up to this moment, and exact to the instant; in months whose ledger was dropped an '
     'hour counts where it starts. For who may read the whole tenant. Not STRICT: a NULL tenant is '
-    'the caller''s. Errors: 22023, 42501';
+    'the caller''s. Errors: 22004, 22023, 42501';
 REVOKE ALL ON FUNCTION @extschema@.usage_report(timestamptz, timestamptz, text[], text, jsonb)
     FROM PUBLIC;
 
@@ -113,7 +116,7 @@ CREATE VIEW token_mgmt.usage_hourly WITH (security_barrier) AS
         sum(r.cache_write_tokens)::bigint AS cache_write_tokens,
         sum(r.reasoning_tokens)::bigint AS reasoning_tokens,
         sum(r.prompt_tokens + r.completion_tokens)::bigint AS total_tokens,
-        CASE WHEN sum(r.calls) > sum(r.unpriced_calls) THEN sum(r.cost) END AS cost
+        token_mgmt._known_cost(sum(r.calls), sum(r.unpriced_calls), sum(r.cost)) AS cost
     FROM (
         SELECT o.hour, o.tenant, o.user_id, o.team, o.api_key, o.agent, o.endpoint, o.provider,
             o.model, o.calls, o.unpriced_calls, o.prompt_tokens, o.completion_tokens,
@@ -144,7 +147,7 @@ CREATE VIEW token_mgmt.usage_daily WITH (security_barrier) AS
         sum(h.cached_tokens)::bigint AS cached_tokens,
         sum(h.cache_write_tokens)::bigint AS cache_write_tokens,
         sum(h.reasoning_tokens)::bigint AS reasoning_tokens,
-        sum(h.total_tokens)::bigint AS total_tokens, sum(h.cost) AS cost
+        sum(h.total_tokens)::bigint AS total_tokens, trim_scale(sum(h.cost)) AS cost
     FROM token_mgmt.usage_hourly h
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9;
 COMMENT ON VIEW token_mgmt.usage_daily IS 'As usage_hourly, by day (UTC)';

@@ -16,9 +16,13 @@ REVOKE ALL ON FUNCTION token_mgmt._quota_config(token_mgmt.quota) FROM PUBLIC;
 CREATE FUNCTION token_mgmt.dump_config(tenant text DEFAULT NULL) RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
+    SET timezone = 'UTC'
 AS $$
 DECLARE
     in_tenant text := token_mgmt._tenant(tenant);
+    -- Jobs and the worker are no tenant's: theirs is the empty name.
+    alert_tenants text[] := ARRAY[in_tenant]
+        || CASE WHEN token_mgmt._has_access('', NULL, 'admin') THEN ARRAY[''] END;
 BEGIN
     PERFORM token_mgmt._check_access(in_tenant, NULL, 'admin');
     RETURN jsonb_build_object(
@@ -32,12 +36,23 @@ BEGIN
             FROM token_mgmt.priority_share p WHERE p.tenant = in_tenant),
         'agents', (
             SELECT coalesce(jsonb_agg(to_jsonb(a) - 'tenant' ORDER BY a.agent), '[]')
-            FROM token_mgmt.agent a WHERE a.tenant = in_tenant));
+            FROM token_mgmt.agent a WHERE a.tenant = in_tenant),
+        'alerts', (
+            SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('kind', r.kind,
+                'scope', r.scope, 'value', r.value, 'thresholds', r.thresholds,
+                'is_enabled', r.is_enabled)) ORDER BY r.kind, r.scope, r.value), '[]')
+            FROM token_mgmt.alert_rule r WHERE r.tenant = ANY (alert_tenants)),
+        'mutes', (
+            SELECT coalesce(jsonb_agg(jsonb_build_object('scope', m.scope, 'value', m.value,
+                'until', m.muted_until) ORDER BY m.scope, m.value), '[]')
+            FROM token_mgmt.alert_mute m
+            WHERE m.tenant = ANY (alert_tenants) AND m.muted_until > clock_timestamp()));
 END
 $$;
 COMMENT ON FUNCTION token_mgmt.dump_config(text) IS
-    'A tenant''s quotas, priority shares and agents of its own, as load_config() takes them. Not '
-    'STRICT: a NULL tenant is the session''s';
+    'A tenant''s quotas, priority shares, agents of its own, alert rules and mutes that last, as '
+    'load_config() takes them; rules and mutes of jobs and the worker for an admin of all tenants. '
+    'Not STRICT: a NULL tenant is the session''s. Errors: 42501';
 REVOKE ALL ON FUNCTION token_mgmt.dump_config(text) FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt._check_config(path text, object jsonb, type text, known text[])
@@ -70,6 +85,61 @@ COMMENT ON FUNCTION token_mgmt._check_config(text, jsonb, text, text[]) IS
     'passes';
 REVOKE ALL ON FUNCTION token_mgmt._check_config(text, jsonb, text, text[]) FROM PUBLIC;
 
+CREATE FUNCTION token_mgmt._config_entry(kind text, entry jsonb, tenant text) RETURNS jsonb
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    target record;
+BEGIN
+    IF kind = 'quota' THEN
+        RETURN entry || jsonb_build_object(
+            'value', token_mgmt._quota_value(entry ->> 'scope', entry ->> 'value', tenant),
+            'metric', coalesce(entry ->> 'metric', 'tokens'),
+            'period', coalesce(token_mgmt._period_name(entry ->> 'period'), entry ->> 'period'));
+    ELSIF kind IN ('alert', 'mute') THEN
+        entry := jsonb_strip_nulls(entry);
+        -- As set_alert_rule() has it; a mute has to name both.
+        IF kind = 'alert' THEN
+            entry := '{"scope": "*", "value": "*"}' || entry;
+        END IF;
+        target := token_mgmt._alert_target(tenant,
+            token_mgmt._rule_scope(entry ->> 'kind', entry ->> 'scope'), entry ->> 'value');
+        RETURN entry || to_jsonb(target);
+    END IF;
+    RETURN entry;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._config_entry(text, jsonb, text) IS
+    'An entry of a configuration with what it is about named as tables have it. Errors: 22023, '
+    '42501, 42704';
+REVOKE ALL ON FUNCTION token_mgmt._config_entry(text, jsonb, text) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._would_stay(o token_mgmt.quota, q jsonb) RETURNS boolean
+    LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- What null stands for, where that is not nothing.
+    shipped jsonb := jsonb_build_object('kind', 'fixed', 'carry_over', 0, 'soft', false,
+        'cached_weight', 1, 'time_zone', o.time_zone,
+        'burst', CASE WHEN q ->> 'kind' = 'bucket' THEN q -> 'amount' END);
+BEGIN
+    q := q || (SELECT coalesce(jsonb_object_agg(s.key, s.value), '{}')
+        FROM jsonb_each(shipped) s WHERE q -> s.key = 'null');
+    -- By their types: two ways to write an instant or a number are the same.
+    RETURN token_mgmt._quota_config(jsonb_populate_record(o, q - 'soft'
+            || CASE WHEN q ? 'soft' THEN jsonb_build_object('is_soft', q -> 'soft') ELSE '{}' END))
+        = token_mgmt._quota_config(o);
+EXCEPTION WHEN data_exception THEN
+    -- set_quota() says what is wrong with it.
+    RETURN false;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._would_stay(token_mgmt.quota, jsonb) IS
+    'Whether an entry of a configuration leaves this quota as it is';
+REVOKE ALL ON FUNCTION token_mgmt._would_stay(token_mgmt.quota, jsonb) FROM PUBLIC;
+
 -- Nothing is written for a quota that is there and would stay as it is: no new version, no trace.
 CREATE FUNCTION token_mgmt._load_quota(q jsonb, tenant text) RETURNS boolean
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
@@ -79,13 +149,13 @@ BEGIN
     IF EXISTS (
         SELECT FROM token_mgmt.quota o
         WHERE o.tenant = _load_quota.tenant AND o.scope = q ->> 'scope' AND o.value = q ->> 'value'
-            AND o.metric = coalesce(q ->> 'metric', 'tokens') AND o.period = q ->> 'period'
-            AND token_mgmt._quota_config(o) || q = token_mgmt._quota_config(o))
+            AND o.metric = q ->> 'metric' AND o.period = q ->> 'period'
+            AND token_mgmt._would_stay(o, q))
     THEN
         RETURN false;
     END IF;
     PERFORM token_mgmt.set_quota(q ->> 'scope', q ->> 'value', q ->> 'period',
-        (q ->> 'amount')::numeric, coalesce(q ->> 'metric', 'tokens'), q ->> 'time_zone', tenant,
+        (q ->> 'amount')::numeric, q ->> 'metric', q ->> 'time_zone', tenant,
         q - '{scope,value,metric,period,amount,time_zone}'::text[]);
     RETURN true;
 END
@@ -134,6 +204,61 @@ COMMENT ON FUNCTION token_mgmt._load_priority(text, jsonb, text) IS
     'Sets a priority''s share of a configuration, and says whether it was another before';
 REVOKE ALL ON FUNCTION token_mgmt._load_priority(text, jsonb, text) FROM PUBLIC;
 
+CREATE FUNCTION token_mgmt._load_alert_rule(a jsonb, tenant text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    levels numeric[] := CASE WHEN a ? 'thresholds' THEN ARRAY(
+        SELECT DISTINCT t::numeric FROM jsonb_array_elements_text(a -> 'thresholds') t
+        ORDER BY 1) END;
+    is_on boolean := a ->> 'is_enabled';
+BEGIN
+    IF EXISTS (
+        SELECT FROM token_mgmt.alert_rule r
+        WHERE r.tenant = a ->> 'tenant' AND r.kind = a ->> 'kind' AND r.scope = a ->> 'scope'
+            AND r.value = a ->> 'value'
+            -- What is not named stays.
+            AND r.thresholds IS NOT DISTINCT FROM coalesce(levels, r.thresholds)
+            AND r.is_enabled = coalesce(is_on, r.is_enabled))
+    THEN
+        RETURN false;
+    END IF;
+    PERFORM token_mgmt.set_alert_rule(a ->> 'kind', levels, is_on, a ->> 'scope',
+        a ->> 'value', tenant);
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._load_alert_rule(jsonb, text) IS
+    'Sets an alert rule of a configuration, and says whether it was another before';
+REVOKE ALL ON FUNCTION token_mgmt._load_alert_rule(jsonb, text) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._load_mute(m jsonb, tenant text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    until timestamptz := m ->> 'until';
+BEGIN
+    IF until IS NULL THEN
+        PERFORM token_mgmt._raise('22004', 'until must not be null', NULL,
+            'To end a mute use mute_alerts().');
+    END IF;
+    IF EXISTS (
+        SELECT FROM token_mgmt.alert_mute o
+        WHERE o.tenant = m ->> 'tenant' AND o.scope = m ->> 'scope' AND o.value = m ->> 'value'
+            AND o.muted_until = until)
+    THEN
+        RETURN false;
+    END IF;
+    PERFORM token_mgmt.mute_alerts(m ->> 'scope', m ->> 'value', until, tenant);
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._load_mute(jsonb, text) IS
+    'Sets a mute of a configuration, and says whether it was another before. Errors: 22004';
+REVOKE ALL ON FUNCTION token_mgmt._load_mute(jsonb, text) FROM PUBLIC;
+
 CREATE FUNCTION token_mgmt.load_config(config jsonb) RETURNS integer
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
@@ -141,6 +266,9 @@ AS $$
 DECLARE
     in_tenant text := token_mgmt._tenant(config ->> 'tenant');
     entry record;
+    body jsonb;
+    name text;
+    seen text[] := '{}';
     path text;
     changed integer := 0;
     message text;
@@ -157,39 +285,55 @@ BEGIN
     END IF;
     PERFORM token_mgmt._check_access(in_tenant, NULL, 'admin'),
         token_mgmt._check_config('config', config, 'object',
-            '{tenant,quotas,priorities,agents}'),
+            '{tenant,quotas,priorities,agents,alerts,mutes}'),
         token_mgmt._check_config('config.quotas', config -> 'quotas', 'array', NULL),
         token_mgmt._check_config('config.priorities', config -> 'priorities', 'object',
             '{high,medium,low}'),
-        token_mgmt._check_config('config.agents', config -> 'agents', 'array', NULL);
+        token_mgmt._check_config('config.agents', config -> 'agents', 'array', NULL),
+        token_mgmt._check_config('config.alerts', config -> 'alerts', 'array', NULL),
+        token_mgmt._check_config('config.mutes', config -> 'mutes', 'array', NULL);
     -- One load at a time: two in different orders would deadlock.
-    LOCK TABLE token_mgmt.quota IN SHARE ROW EXCLUSIVE MODE;
+    PERFORM token_mgmt._lock_config(in_tenant);
     FOR entry IN
-        SELECT format('config.quotas[%s]', i - 1) AS path, 'quota' AS kind, e AS body,
-            NULL AS name
-        FROM jsonb_array_elements(config -> 'quotas') WITH ORDINALITY u (e, i)
-        UNION ALL
-        SELECT format('config.agents[%s]', i - 1), 'agent', e, NULL
-        FROM jsonb_array_elements(config -> 'agents') WITH ORDINALITY u (e, i)
+        SELECT format('config.%s[%s]', l.key, i - 1) AS path, l.kind, e AS body, NULL AS name
+        FROM (VALUES ('quotas', 'quota'), ('agents', 'agent'), ('alerts', 'alert'),
+            ('mutes', 'mute')) l (key, kind)
+        CROSS JOIN LATERAL jsonb_array_elements(config -> l.key) WITH ORDINALITY u (e, i)
         UNION ALL
         SELECT format('config.priorities.%s', k), 'priority', e, k
         FROM jsonb_each(config -> 'priorities') u (k, e)
     LOOP
         path := NULL;
         IF entry.kind <> 'priority' THEN
-            PERFORM token_mgmt._check_config(entry.path, entry.body, 'object',
-                CASE entry.kind WHEN 'quota' THEN quota_keys ELSE agent_keys END);
+            PERFORM token_mgmt._check_config(entry.path, entry.body, 'object', CASE entry.kind
+                WHEN 'quota' THEN quota_keys WHEN 'agent' THEN agent_keys
+                WHEN 'alert' THEN '{kind,scope,value,thresholds,is_enabled}'
+                ELSE '{scope,value,until}' END);
         END IF;
+        PERFORM token_mgmt._check_config(entry.path || '.thresholds',
+            nullif(entry.body -> 'thresholds', 'null'), 'array', NULL);
         path := entry.path;
+        body := token_mgmt._config_entry(entry.kind, entry.body, in_tenant);
+        -- The kind of a quota does not tell it from others, that of an alert does.
+        name := ARRAY[entry.kind, entry.name, body ->> 'agent', body ->> 'scope',
+            body ->> 'value', body ->> 'metric', body ->> 'period',
+            CASE entry.kind WHEN 'alert' THEN body ->> 'kind' END]::text;
+        IF name = ANY (seen) THEN
+            PERFORM token_mgmt._raise('22023', format('%s is named twice', entry.kind), NULL,
+                'Leave one of the two out.');
+        END IF;
+        seen := seen || name;
         changed := changed + CASE entry.kind
-            WHEN 'quota' THEN token_mgmt._load_quota(entry.body, in_tenant)
-            WHEN 'agent' THEN token_mgmt._load_agent(entry.body, in_tenant)
-            ELSE token_mgmt._load_priority(entry.name, entry.body, in_tenant) END::integer;
+            WHEN 'quota' THEN token_mgmt._load_quota(body, in_tenant)
+            WHEN 'agent' THEN token_mgmt._load_agent(body, in_tenant)
+            WHEN 'alert' THEN token_mgmt._load_alert_rule(body, in_tenant)
+            WHEN 'mute' THEN token_mgmt._load_mute(body, in_tenant)
+            ELSE token_mgmt._load_priority(entry.name, body, in_tenant) END::integer;
     END LOOP;
     RETURN changed;
 EXCEPTION
     -- The function that found it does not know where it is.
-    WHEN data_exception OR undefined_object OR ambiguous_function THEN
+    WHEN data_exception OR undefined_object OR ambiguous_function OR insufficient_privilege THEN
         GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL,
             hint = PG_EXCEPTION_HINT;
         PERFORM token_mgmt._raise(SQLSTATE, message, CASE WHEN path IS NULL THEN detail
@@ -197,7 +341,7 @@ EXCEPTION
 END
 $$;
 COMMENT ON FUNCTION token_mgmt.load_config(jsonb) IS
-    'Sets the quotas, priority shares and agents of a configuration (see dump_config()), all or '
-    'nothing, and says how many of them changed. What the configuration does not name stays. '
-    'Errors: 22004, 22023, 42704, each with its path';
+    'Sets the quotas, priority shares, agents, alert rules and mutes of a configuration (see '
+    'dump_config()), all or nothing, and says how many of them changed. What the configuration '
+    'does not name stays. Errors: 22004, 22023, 42501, 42704, each with its path';
 REVOKE ALL ON FUNCTION token_mgmt.load_config(jsonb) FROM PUBLIC;

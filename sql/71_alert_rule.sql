@@ -120,6 +120,17 @@ COMMENT ON FUNCTION token_mgmt._alert_target(text, text, text) IS
     'NULL tenant is the caller''s. Errors: 22023, 42501, 42704';
 REVOKE ALL ON FUNCTION token_mgmt._alert_target(text, text, text) FROM PUBLIC;
 
+CREATE FUNCTION token_mgmt._rule_scope(kind text, scope text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN scope <> '*' THEN scope WHEN kind = 'job_failing' THEN 'job'
+        WHEN kind = 'worker_silent' THEN 'worker' ELSE scope END
+$$;
+COMMENT ON FUNCTION token_mgmt._rule_scope(text, text) IS
+    'What * means as the scope of a rule of this kind. Not STRICT: NULL stays';
+REVOKE ALL ON FUNCTION token_mgmt._rule_scope(text, text) FROM PUBLIC;
+
 CREATE FUNCTION token_mgmt.set_alert_rule(
     kind text, thresholds numeric[] DEFAULT NULL, is_enabled boolean DEFAULT NULL,
     scope text DEFAULT '*', value text DEFAULT '*', tenant text DEFAULT NULL
@@ -146,9 +157,7 @@ BEGIN
             'up to 1000000', format('Found %s.', thresholds),
             'To have no alerts, set is_enabled to false; for 80 % of a quota give 0.8.');
     END IF;
-    target := token_mgmt._alert_target(tenant,
-        CASE WHEN scope <> '*' THEN scope WHEN kind = 'job_failing' THEN 'job'
-            WHEN kind = 'worker_silent' THEN 'worker' ELSE scope END, value);
+    target := token_mgmt._alert_target(tenant, token_mgmt._rule_scope(kind, scope), value);
     INSERT INTO token_mgmt.alert_rule AS r (tenant, kind, scope, value, thresholds, is_enabled)
     VALUES (target.tenant, set_alert_rule.kind, target.scope, target.value,
         (SELECT array_agg(DISTINCT t ORDER BY t) FROM unnest(set_alert_rule.thresholds) t),

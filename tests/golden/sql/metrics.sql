@@ -10,6 +10,9 @@ SELECT total_tokens, cost FROM reserve_tokens('alice', 10, 5, session_id => 'els
 SELECT total_tokens FROM reserve_tokens('bob', 10, 5, session_id => 'm1', tenant => 'acme') r, settle_tokens(r.reservation_id, 10, 5);
 SELECT jsonb_pretty(session_metrics('m1'));
 SELECT jsonb_pretty(user_metrics('alice'));
+-- A cost that is not known is no cost of 0, here as in usage_report().
+SELECT user_id, calls, unpriced_calls, cost FROM usage_report() UNION ALL SELECT user_id, calls, unpriced_calls, cost FROM usage_report(tenant => 'acme');
+SELECT m -> 'totalCost' AS cost, m #> '{breakdown,models}' AS models FROM session_metrics('elsewhere') m;
 SELECT m - 'breakdown' AS metrics FROM unnest(ARRAY[user_metrics('alice', now() + interval '1 hour'), user_metrics('alice', now() - interval '1 hour'),
     user_metrics('nobody'), user_metrics('bob', NULL, 'acme'), session_metrics('elsewhere'), session_metrics('m2'), session_metrics('m1', 'acme')]) m;
 SELECT * FROM show_error($$SELECT session_metrics(NULL)$$);

@@ -49,12 +49,15 @@ SELECT * FROM differences;
 SELECT count(*), sum(calls) FROM token_mgmt.usage_rollup;
 SELECT count(*), sum(calls) FROM token_mgmt.session_rollup;
 SELECT * FROM token_mgmt.audit();
+-- History is not rewritten, the whole or a month.
+SELECT t, e.* FROM unnest('{usage_ledger,usage_ledger_2020_03,usage_ledger_default}'::text[]) t, show_error('TRUNCATE token_mgmt.' || t) e;
 UPDATE token_mgmt.usage_rollup SET calls = calls * 2, cost = cost - 1 WHERE user_id = 'eve';
 DELETE FROM token_mgmt.session_rollup WHERE session_id = 's2';
 SELECT * FROM token_mgmt.audit();
 UPDATE token_mgmt.usage_rollup SET calls = 1, cost = 1 WHERE user_id = 'eve';
 SELECT * FROM show_error($$SELECT usage_report(by => '{user,colour}')$$);
 SELECT * FROM show_error($$SELECT usage_report(by => '{NULL}')$$);
+SELECT * FROM show_error($$SELECT usage_report(by => NULL)$$);
 SELECT * FROM show_error($$SELECT usage_report(by => '{hour,day}')$$);
 SELECT * FROM show_error($$SELECT usage_report('2020-01-02', '2020-01-01')$$);
 SELECT * FROM show_error($$SELECT usage_report(options => '{"a": 1}')$$);

@@ -141,6 +141,25 @@ SELECT token_mgmt.load_config(jsonb_set(:'config', '{tenant}', '"branch"')) AS c
 SELECT token_mgmt.dump_config('branch') - 'tenant' = :'config'::jsonb - 'tenant' AS is_same;
 SELECT token_mgmt.load_config(jsonb_set(:'config', '{quotas,1,amount}', '6')) AS changed;
 SELECT token_mgmt.load_config('{}'), token_mgmt.dump_config('empty');
+-- What is said in another way is the same: nothing is written.
+SELECT token_mgmt.load_config('{"tenant": "shop", "quotas": [{"scope": "team", "value": "b", "period": "1 mon", "amount": 5, "increase": 2, "increase_until": "2027-01-01", "soft": "off"}],
+    "alerts": [{"kind": "quota_threshold", "scope": "model", "value": "gpt-4o", "thresholds": [1, 0.5]}, {"kind": "job_failing", "thresholds": [3]},
+        {"kind": "usage_anomaly", "is_enabled": false}],
+    "mutes": [{"scope": "user", "value": "*", "until": "infinity"}, {"scope": "job", "value": "roll up", "until": "2999-01-01"}]}') AS changed;
+SELECT token_mgmt.load_config('{"tenant": "shop", "quotas": [{"scope": "team", "value": "b", "period": "month", "amount": 5.0, "increase": "2", "increase_until": "2027-01-01 01:00+01", "soft": null},
+        {"scope": "model", "value": "gpt-4o", "period": "01:00:00", "amount": 2.50, "metric": "cost"}],
+    "alerts": [{"kind": "quota_threshold", "scope": "model", "value": "openai/gpt-4o", "thresholds": [0.50, 1.0], "is_enabled": true}, {"kind": "job_failing", "scope": "job", "thresholds": null}],
+    "mutes": [{"scope": "job", "value": "roll up", "until": "2999-01-01 02:00+02"}]}') AS changed;
+SELECT token_mgmt.dump_config('shop') - '{tenant,quotas,agents,priorities}'::text[] AS alerts;
+SELECT token_mgmt.load_config(token_mgmt.dump_config('shop')) AS changed;
+SELECT p, e.* FROM unnest(ARRAY['"quotas": [{"scope": "user", "value": "x", "period": "day", "amount": 1}, {"scope": "user", "value": "x", "period": "1 day", "amount": 2}]',
+    '"quotas": [{"scope": "model", "value": "gpt-4o", "period": "day", "amount": 1}, {"scope": "model", "value": "openai/gpt-4o", "period": "day", "amount": 1}]',
+    '"alerts": [{"kind": "quota_threshold"}, {"kind": "usage_anomaly"}, {"kind": "quota_threshold", "scope": "*"}]', '"alerts": [{"kind": "weather"}]',
+    '"alerts": [{"kind": "job_failing", "thresholds": 1}]', '"alerts": [{"kind": "job_failing", "thresholds": []}]', '"mutes": [{"scope": "user", "until": "infinity"}]',
+    '"mutes": [{"scope": "user", "value": "x"}]', '"quotas": [{"scope": "team", "value": "b", "period": "month", "amount": 5, "increase_until": "soon"}]']) p,
+    show_error(format('SELECT token_mgmt.load_config(%L)', '{"tenant": "shop", ' || p || '}')) e;
+DELETE FROM token_mgmt.alert_rule;
+DELETE FROM token_mgmt.alert_mute;
 SELECT * FROM show_error($$SELECT token_mgmt.load_config(NULL)$$);
 SELECT * FROM show_error($$SELECT token_mgmt.load_config('[]')$$);
 SELECT * FROM show_error($$SELECT token_mgmt.load_config('{"quota": []}')$$);

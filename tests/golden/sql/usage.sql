@@ -10,6 +10,8 @@ FROM (SELECT n, read_usage(usage) AS u FROM (VALUES
         "prompt_tokens_details": {"cached_tokens": 1024, "audio_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": 256}}'::jsonb),
     ('chat, details null', '{"prompt_tokens": 12, "completion_tokens": 3, "prompt_tokens_details": null}'),
+    ('deepseek', '{"prompt_tokens": 1200, "completion_tokens": 300, "total_tokens": 1500,
+        "prompt_cache_hit_tokens": 1024, "prompt_cache_miss_tokens": 176}'),
     ('embedding', '{"prompt_tokens": 8, "total_tokens": 8}'),
     ('chat response', '{"id": "chatcmpl-1", "choices": [], "usage": {"prompt_tokens": 12, "completion_tokens": 3}}'),
     ('responses', '{"input_tokens": 1200, "input_tokens_details": {"cached_tokens": 1024}, "output_tokens": 300,
@@ -48,6 +50,11 @@ SELECT * FROM show_usage_error('{"input_tokens": 1, "output_tokens": 1, "cache_c
 SELECT * FROM show_usage_error('{"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 20}');
 SELECT * FROM show_usage_error('{"prompt_tokens": 12, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 13}}');
 SELECT * FROM show_usage_error('{"prompt_tokens": 12, "completion_tokens": 3, "completion_tokens_details": {"reasoning_tokens": 4}}');
+SELECT u, e.message, e.detail FROM unnest(ARRAY['{"prompt_tokens": 12, "completion_tokens": 3, "prompt_tokens_details": "12"}',
+    '{"prompt_tokens": 12, "completion_tokens": 3, "completion_tokens_details": [{"reasoning_tokens": 3}]}',
+    '{"input_tokens": 12, "output_tokens": 3, "input_tokens_details": 12}',
+    '{"input_tokens": 12, "output_tokens": 3, "cache_creation_input_tokens": 1, "cache_creation": 1}',
+    '{"prompt_tokens": 12, "completion_tokens": 3, "prompt_cache_hit_tokens": 8, "prompt_tokens_details": {"cached_tokens": 9}}']) u, show_usage_error(u) e;
 SELECT * FROM show_error($$SELECT settle_usage(NULL, '{"prompt_tokens": 1, "completion_tokens": 1}')$$);
 RESET client_min_messages;
 SELECT count(*) AS entries, sum(prompt_tokens) > 0 AS has_tokens FROM token_mgmt.usage_ledger;
@@ -76,7 +83,7 @@ WHERE user_id = 'uma';
 -- Texts are counted, and calls with a price of their own have it.
 SELECT prompt_tokens, completion_tokens, cost, flags FROM record_usage('uma', model => 'gpt-4o', content => 'One two three.',
     completion_content => 'Four.');
-SELECT prompt_tokens, completion_tokens, model, cost, flags FROM record_usage('uma', endpoint => '/search', cost => 0.025,
+SELECT prompt_tokens, completion_tokens, model, cost, flags FROM record_usage('uma', endpoint => '/search', cost => 0.02500,
     team => 'ops');
 -- Never refused: the tokens are gone. The flag says so, and the next reservation is.
 SELECT total_tokens, flags FROM record_usage('uma', 2000);
@@ -98,6 +105,9 @@ SELECT * FROM show_error($$SELECT record_usage('uma', 1, content => 'x')$$);
 SELECT * FROM show_error($$SELECT record_usage('uma', -1)$$);
 SELECT * FROM show_error($$SELECT record_usage('uma', 1, cached_tokens => 2)$$);
 SELECT * FROM show_error($$SELECT record_usage('uma', 1, cost => 'NaN')$$);
+SELECT b, e.* FROM unnest(ARRAY['[1]', '{"history": "12"}', '{"history": 1.5}', '{"system": 1, "history": -1}', '{"history": 1e300}', '{"history": null}']) b,
+    show_error(format('SELECT record_usage(''uma'', 1, breakdown => %L)', b)) e;
+SELECT e.sqlstate, e.message FROM reserve_tokens('vic', 1), show_error(format('SELECT settle_tokens(%L, 1, 0, breakdown => ''[]'')', reservation_id)) e;
 SELECT * FROM show_error($$SELECT record_usage('*', 1)$$);
 SELECT * FROM show_error($$SELECT record_usage('uma', 1, options => '{"x": 1}')$$);
 SELECT * FROM show_error($$SELECT record_usage('uma', 1, team => 'ops')$$);
