@@ -1,6 +1,8 @@
 """What token_mgmt.grant_access() gives is all that a role sees and touches, through every view and
 function, whatever it sets. All that is not its own has "foreign" in its name."""
 
+from pathlib import Path
+
 import psycopg
 import pytest
 
@@ -407,3 +409,31 @@ def test_access_is_dumped_under_the_names_of_roles_that_are(db, roles, books):
             assert "foreign," not in str(visible(connection))
     finally:
         restored.drop()
+
+
+def test_the_page_on_privileges_names_what_each_level_opens(db):
+    page = (Path(__file__).parents[2] / "docs" / "privileges.md").read_text()
+    rows = {line.split("`")[1]: line for line in page.splitlines()
+            if line.startswith(("| `reader` |", "| `app` |", "| `admin` |"))}
+    with db.connect() as connection:
+        opened = connection.execute("""
+            SELECT DISTINCT level::text, substring(object FROM '([a-z_]+)(?:\\(|$)')
+            FROM token_mgmt._level_objects()""").fetchall()
+    missing = {(level, name) for level, name in opened
+               if not name.startswith("_") and f"{name}`" not in rows[level]}
+    assert len(opened) > 40 and missing == set()
+
+
+def test_admin_of_a_tenant_loads_alerts_of_that_tenant_only(db, roles):
+    admin = roles.make("admin", "'admin', 'acme'")
+    db.psql("SELECT token_mgmt.set_alert_rule('job_failing', '{5}')")
+    load = "SELECT token_mgmt.load_config(%s)"
+    mine = '{"tenant": "acme", "alerts": [{"kind": "key_expiring", "thresholds": [3]}]}'
+    jobs = mine.replace("key_expiring", "job_failing")
+    with db.connect(user=admin) as connection:
+        assert value(connection, load, [mine]) == 1
+        assert sqlstate(connection, load, [jobs]) == "42501"
+        assert value(connection, "SELECT token_mgmt.dump_config('acme') -> 'alerts'") == [
+            {"kind": "key_expiring", "scope": "*", "value": "*", "thresholds": [3],
+             "is_enabled": True}]
+        assert sqlstate(connection, load, [mine.replace("acme", "foreign")]) == "42501"

@@ -1,10 +1,11 @@
 """The rest of the reservation interface among many sessions: calls recorded afterwards, progress,
 resets, and the configuration of one database in another."""
 
+import json
 import random
 import threading
 
-from books import at_once, findings, value
+from books import at_once, findings, sqlstate, value
 
 SEED = 20261121
 SPLIT = """INSERT INTO token_mgmt.hot_quota
@@ -109,17 +110,50 @@ def test_dumped_configuration_loads_into_another_database_as_it_was(db, server):
                 options => '{"kind": "sliding", "increase": 7,
                     "increase_until": "2030-01-01 00:00+01"}'),
             token_mgmt.set_priority_share('low', 0.15),
-            token_mgmt.set_agent('clerk', '{"redact": ["email"], "max_rag_tokens": null}');""")
+            token_mgmt.set_agent('clerk', '{"redact": ["email"], "max_rag_tokens": null}'),
+            token_mgmt.set_alert_rule('quota_threshold', '{0.5}', scope => 'model',
+                value => 'gpt-4o'),
+            token_mgmt.set_alert_rule('worker_silent', '{90}'),
+            token_mgmt.mute_alerts('user', 'robot', '2030-01-01 00:00+01'),
+            token_mgmt.mute_alerts('user', 'gone', '2000-01-01');""")
     config = db.psql("SELECT token_mgmt.dump_config()")
     other = server.create_database("other_config")
     try:
         with other.connect() as connection:
             connection.execute("SET timezone = 'America/New_York'")
             connection.execute("SET intervalstyle = 'iso_8601'")
-            assert value(connection, "SELECT token_mgmt.load_config(%s)", [config]) == 6
+            assert value(connection, "SELECT token_mgmt.load_config(%s)", [config]) == 9
             assert value(connection, "SELECT token_mgmt.dump_config()::text") == config
             assert value(connection, "SELECT token_mgmt.load_config(%s)", [config]) == 0
             changes = "SELECT count(*) FROM token_mgmt.quota_change"
             assert value(connection, changes) == 4
     finally:
         other.drop()
+
+
+def test_loads_of_a_tenant_run_one_at_a_time_and_keep_nobody_else_waiting(db):
+    def config(tenant, users):
+        return json.dumps({"tenant": tenant, "quotas": [
+            {"scope": "user", "value": user, "period": "day", "amount": 1000} for user in users]})
+
+    load = "SELECT token_mgmt.load_config(%s)"
+    with db.connect() as open_one, db.connect() as other:
+        other.execute("SET lock_timeout = '1s'")
+        with open_one.transaction():
+            assert value(open_one, load, [config("a", ["ann", "bob"])]) == 2
+            assert value(other, load, [config("b", ["ann", "bob"])]) == 2
+            other.execute("SELECT token_mgmt.set_quota('user', 'eve', 'day', 1, tenant => 'b')")
+            other.execute("SELECT reserve_tokens('ann', 1, tenant => 'a')")
+            assert sqlstate(other, load, [config("a", ["zoe"])]) == "55P03"
+        assert value(other, load, [config("a", ["zoe"])]) == 1
+
+    # In opposite orders, where each would wait for what the other has written.
+    names = [f"user {i}" for i in range(50)]
+
+    def reload(connection, number):
+        for amount in range(10):
+            text = config("a", names if number % 2 else names[::-1])
+            connection.execute(load, [text.replace("1000", str(2000 + 10 * number + amount))])
+
+    at_once(db, reload, 4)
+    assert findings(db) == []
