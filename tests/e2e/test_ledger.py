@@ -15,11 +15,11 @@ SETTLEMENTS = 40
 # One statement, so one snapshot: calls, tokens and cost as reports and as the ledger have them.
 THREE_SUMS = """
     SELECT (SELECT (count(*), coalesce(sum(prompt_tokens + completion_tokens), 0),
-            coalesce(sum(cost), 0))::text FROM token_mgmt.usage_ledger),
+            coalesce(trim_scale(sum(cost)), 0))::text FROM token_mgmt.usage_ledger),
         (SELECT (coalesce(sum(calls), 0), coalesce(sum(total_tokens), 0),
-            coalesce(sum(cost), 0))::text FROM usage_report(by => '{user,team,model,hour}')),
+            coalesce(trim_scale(sum(cost)), 0))::text FROM usage_report(by => '{user,team,model,hour}')),
         (SELECT (coalesce(sum(calls), 0), coalesce(sum(total_tokens), 0),
-            coalesce(sum(cost), 0))::text FROM usage_report(by => '{session,day}'))"""
+            coalesce(trim_scale(sum(cost)), 0))::text FROM usage_report(by => '{session,day}'))"""
 UNROLLED = "SELECT count(*) FROM token_mgmt.ledger_unrolled"
 
 
