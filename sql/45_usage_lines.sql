@@ -110,6 +110,7 @@ REVOKE ALL ON FUNCTION token_mgmt._usage_lines(
 CREATE FUNCTION token_mgmt._known_cost(calls numeric, unpriced_calls numeric, cost numeric)
     RETURNS numeric
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN calls = 0 OR unpriced_calls < calls OR cost <> 0 THEN trim_scale(cost) END
 $$;
