@@ -40,6 +40,7 @@ pub fn write<C: Encode>(
         out: Vec::new(),
         spare: Vec::new(),
         pairs: Vec::new(),
+        head: Vec::new(),
         encode,
     };
     let slot = value.serialize(&mut writer)?;
@@ -55,6 +56,8 @@ pub struct Writer<C> {
     spare: Vec<u8>,
     /// Of the objects that are being written, the outer ones first.
     pairs: Vec<Pair>,
+    /// Of the last struct: its words, those of its values to be written over, and its keys.
+    head: Vec<u8>,
     encode: C,
 }
 
@@ -190,10 +193,14 @@ impl<'w, C: Encode> Serializer for &'w mut Writer<C> {
         Ok(Object::start(self))
     }
 
-    fn serialize_struct(self, name: &'static str, _: usize) -> Result<Object<'w, C>, Self::Error> {
+    fn serialize_struct(
+        self,
+        name: &'static str,
+        len: usize,
+    ) -> Result<Object<'w, C>, Self::Error> {
         Ok(match name {
             RESERVED_KEY => Object::number(self),
-            _ => Object::start(self),
+            _ => Object::of_fields(self, len),
         })
     }
 

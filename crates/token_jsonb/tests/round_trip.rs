@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -93,7 +94,49 @@ fn values() -> impl Strategy<Value = Value> {
     })
 }
 
+#[derive(Clone, Debug, Serialize)]
+struct Few {
+    b: Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    c: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    d: Option<String>,
+    aa: Value,
+    inner: Vec<Other>,
+}
+
+/// Has as many fields, in another order than jsonb has them.
+#[derive(Clone, Debug, Serialize)]
+struct Other {
+    inner: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bb: Option<u64>,
+    aa: Value,
+    b: Value,
+}
+
+fn others() -> impl Strategy<Value = Other> {
+    (any::<bool>(), any::<Option<u64>>(), values(), values()).prop_map(|(inner, bb, aa, b)| Other {
+        inner,
+        bb,
+        aa,
+        b,
+    })
+}
+
+fn fews() -> impl Strategy<Value = Few> {
+    let inner = prop::collection::vec(others(), 0..4);
+    let some = (any::<Option<u64>>(), any::<Option<String>>());
+    (values(), some, values(), inner).prop_map(|(b, (c, d), aa, inner)| Few { b, c, d, aa, inner })
+}
+
 proptest! {
+    #[test]
+    fn structs_are_written_as_maps_are(list in prop::collection::vec(fews(), 0..20)) {
+        let values = serde_json::to_value(&list).unwrap();
+        prop_assert_eq!(write(&list, Utf8).unwrap(), written(&values));
+    }
+
     #[test]
     fn what_is_written_is_read_again(value in prop::collection::vec(values(), 0..70)) {
         let value = Value::Array(value);

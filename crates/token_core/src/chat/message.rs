@@ -37,6 +37,7 @@ pub struct TextCount {
 /// Tokens of one message by kind.
 #[derive(Clone, Debug)]
 pub struct MessageCount {
+    pub role: Role,
     pub section: Section,
     pub text: u64,
     pub images: u64,
@@ -62,6 +63,7 @@ impl MessageCount {
             overhead -= FUNCTION_ROLE_DISCOUNT;
         }
         Self {
+            role,
             section,
             text: 0,
             images: 0,

@@ -91,7 +91,7 @@ impl Role {
 }
 
 /// What pairs a call with its result: the id of a tool call, the name of a legacy function call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum CallKey<'a> {
     Id(&'a str),
     Name(&'a str),

@@ -3,7 +3,7 @@
 use crate::chat::Role;
 use crate::chat::shape::{self, CallKey, Format};
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// What is wrong with a call or a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +94,8 @@ impl Pairing {
         if calls.is_empty() && exchange.answers.is_empty() {
             return;
         }
-        let mut open: HashMap<CallKey, Option<Answer>> =
+        // Mostly one call: what hashes would cost more than what it saves.
+        let mut open: BTreeMap<CallKey, Option<Answer>> =
             calls.into_iter().map(|key| (key, None)).collect();
         for &answer in &exchange.answers {
             match answer.key.and_then(|key| open.get_mut(&key)) {
@@ -173,7 +174,7 @@ fn answers<'a>(format: Format, index: usize, message: &'a Value) -> Vec<Answer<'
 /// Results belong to the message directly before them.
 fn in_order(format: Format, messages: &[Value]) -> Vec<Exchange<'_>> {
     let is_result = |at: usize| format.role(&messages[at]).is_some_and(Role::is_result);
-    let mut exchanges = Vec::new();
+    let mut exchanges = Vec::with_capacity(messages.len());
     let mut at = 0;
     while at < messages.len() {
         let caller = (!is_result(at)).then_some(at);

@@ -28,7 +28,7 @@ use crate::error::CoreError;
 use crate::sanitize::{Removal, sanitize};
 use crate::window::{Cause, Denial, Grant, Overflow, Verdict};
 pub use answer::Answer;
-use answer::{Outcome, Receipt};
+use answer::{Action, Outcome, Receipt};
 use edit::{Edit, remove_blocks};
 use plan::{Plan, Planner};
 use sections::Parts;
@@ -81,14 +81,15 @@ pub fn fit(
 ) -> Result<Answer, CoreError> {
     request.window.check()?;
     let mut work = Work::start(conversation, tools, counter, request)?;
-    let prompt = work.total().tokens();
+    let whole = work.total();
+    let prompt = whole.tokens();
     let budget = request.window.prompt_budget();
     let decide = |prompt| request.window.decide(prompt, request.overflow);
     if prompt <= budget
         && request.budgets.has_no_ceiling()
         && let Verdict::Granted(grant) = decide(prompt)
     {
-        return Ok(work.granted(counter, request, grant));
+        return Ok(work.granted(counter, request, whole, grant));
     }
     let may_change = request.overflow == Overflow::Fit;
     let mut parts = work.parts(request);
@@ -210,7 +211,7 @@ impl Work {
         let repaired = self
             .receipt
             .iter()
-            .filter(|receipt| receipt.rule != "fits")
+            .filter(|receipt| receipt.action != Action::Kept)
             .count();
         if repaired > 0 {
             let messages = if repaired == 1 { "message" } else { "messages" };
@@ -336,11 +337,11 @@ impl Work {
     }
 
     /// All fits, and nobody has to be ranked.
-    fn granted(self, counter: &Counter, request: &Request, grant: Grant) -> Answer {
+    fn granted(self, counter: &Counter, request: &Request, total: Total, grant: Grant) -> Answer {
         let outcome = Outcome {
             is_fitted: false,
             lines: self.lines(request, &self.last_user(request)),
-            total: self.total(),
+            total,
             work: self,
             counter,
             request,

@@ -4,7 +4,7 @@ use super::plan::Shrinking;
 use super::rank::{Dialogue, Ranking};
 use super::request::Request;
 use super::{Work, answer::Action};
-use crate::chat::{Format, Role, Section};
+use crate::chat::{Format, MessageCount, Role, Section};
 use serde::Serialize;
 
 /// Who is in which section, and what of each may go.
@@ -13,14 +13,14 @@ pub struct Parts {
     pub sections: Vec<Shrinking>,
 }
 
-/// One section's line in the budget table.
+/// One section's line in the budget table. The keys have the order of jsonb, as in a receipt.
 #[derive(Serialize)]
 pub struct Line {
-    pub section: Section,
-    budget: Option<u64>,
-    pub used: u64,
     pub kept: usize,
+    pub used: u64,
+    budget: Option<u64>,
     dropped: usize,
+    pub section: Section,
 }
 
 impl Work {
@@ -65,48 +65,59 @@ impl Work {
     /// The user message that is answered next, and what it cannot do without: of the last turn
     /// alone, which is all that has to be ranked for it.
     pub fn last_user(&self, request: &Request) -> Vec<usize> {
-        let history = self.shrinking()(Section::History);
-        let role = |at: &usize| {
-            let message = &self.conversation.messages[*at];
-            self.conversation.format.role(message)
-        };
-        let asks = |at: &usize| matches!(role(at), Some(Role::User) | None);
-        let from = history.iter().rposition(asks).unwrap_or(0);
+        let gives_way = self.giving_way();
+        let mut turn = Vec::new();
+        for at in (0..self.counts.len()).rev() {
+            if gives_way(at) == Some(Section::History) {
+                turn.push(at);
+                if self.counts[at].role == Role::User {
+                    break;
+                }
+            }
+        }
+        turn.reverse();
         let dialogue = Dialogue {
             conversation: &self.conversation,
             steering: &self.steering,
-            live: &history[from..],
+            live: &turn,
         };
         dialogue.rank(request.strategy, false).last_user
     }
 
     /// The messages of each section that may go.
     fn shrinking(&self) -> impl Fn(Section) -> Vec<usize> {
-        let live = (0..self.counts.len()).filter(|at| self.is_live(*at));
-        let found: Vec<(usize, Section)> = live
-            .filter_map(|at| Some((at, self.shrinking_section(at)?)))
+        let gives_way = self.giving_way();
+        let found: Vec<(usize, Section)> = (0..self.counts.len())
+            .filter_map(|at| Some((at, gives_way(at)?)))
             .collect();
-        // Where nothing else is said, what is given beside a conversation is the conversation.
-        let is_said = found.iter().any(|(_, found)| *found == Section::History);
         move |section| {
-            let is_wanted = |found: Section| match is_said {
-                true => found == section,
-                false => section == Section::History,
-            };
-            let wanted = found.iter().filter(|(_, found)| is_wanted(*found));
+            let wanted = found.iter().filter(|(_, found)| *found == section);
             wanted.map(|(at, _)| *at).collect()
+        }
+    }
+
+    /// The section that a message gives way in; none if it must stay or is gone.
+    fn giving_way(&self) -> impl Fn(usize) -> Option<Section> {
+        let section = |at: usize| match self.is_live(at) {
+            true => self.shrinking_section(at),
+            false => None,
+        };
+        // Where nothing else is said, what is given beside a conversation is the conversation.
+        let is_said = (0..self.counts.len()).any(|at| section(at) == Some(Section::History));
+        move |at| {
+            let found = section(at)?;
+            Some(if is_said { found } else { Section::History })
         }
     }
 
     /// The section that a message gives way in; none if it must stay.
     pub fn shrinking_section(&self, index: usize) -> Option<Section> {
-        let message = &self.conversation.messages[index];
-        let format = self.conversation.format;
-        let role = format.role(message).unwrap_or(Role::User);
-        match self.counts[index].section {
+        let MessageCount { role, section, .. } = self.counts[index];
+        match section {
             section @ (Section::Story | Section::Rag) => {
                 // Anthropic's first message must be a user's: whoever begins, stays.
-                let begins = format == Format::Anthropic && Some(index) == self.first_spoken();
+                let begins = self.conversation.format == Format::Anthropic
+                    && Some(index) == self.first_spoken();
                 (!self.steering[index].is_pinned && !begins).then_some(section)
             }
             Section::History | Section::User => (!role.is_system()).then_some(Section::History),
@@ -122,11 +133,7 @@ impl Work {
 
     /// Whether a message is of role system.
     pub fn is_system(&self, index: usize) -> bool {
-        let message = &self.conversation.messages[index];
-        self.conversation
-            .format
-            .role(message)
-            .is_some_and(Role::is_system)
+        self.counts[index].role.is_system()
     }
 
     /// How many of the messages that are left stand at the start with the role of the system.
@@ -153,13 +160,12 @@ impl Work {
             } else {
                 self.counts[index].section
             };
-            let line = lines.iter_mut().find(|line| line.section == section);
-            if let Some(line) = line {
-                line.used += receipt.tokens_after;
-                match receipt.action {
-                    Action::Kept | Action::Cut | Action::Inserted => line.kept += 1,
-                    Action::Dropped | Action::Summarised => line.dropped += 1,
-                }
+            // The order of `ALL` is that of the declaration.
+            let line = &mut lines[section as usize];
+            line.used += receipt.tokens_after;
+            match receipt.action {
+                Action::Kept | Action::Cut | Action::Inserted => line.kept += 1,
+                Action::Dropped | Action::Summarised => line.dropped += 1,
             }
         }
         lines

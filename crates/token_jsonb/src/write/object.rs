@@ -2,11 +2,13 @@
 //! bytes.
 
 use super::{Encode, Slot, WriteError, Writer, word};
-use crate::layout::{CONTAINER, MOST, NUMERIC, OBJECT, STRING, pad};
+use crate::layout::{CONTAINER, MOST, NUMERIC, OBJECT, STRIDE, STRING, pad};
 use serde::ser::{Error, Serialize, SerializeMap, SerializeStruct};
 use std::ops::Range;
 
-/// Keys and values are written as they come, and put in order at the end.
+/// Keys and values are written as they come, and put in order at the end. But in a list of structs
+/// each is like the one before it: it starts with the words and keys of that, and what follows is
+/// in its place as soon as it is written.
 pub struct Object<'w, C> {
     writer: &'w mut Writer<C>,
     start: usize,
@@ -15,6 +17,18 @@ pub struct Object<'w, C> {
     /// It stands for a number, which this is.
     number: Option<Slot>,
     is_number: bool,
+    /// It is a struct.
+    has_fields: bool,
+    /// While its fields are those of the last struct.
+    repeat: Option<Repeat>,
+}
+
+struct Repeat {
+    count: usize,
+    /// Where the keys begin, which the values follow.
+    data: usize,
+    /// Where the next key is expected.
+    key: usize,
 }
 
 pub struct Pair {
@@ -33,7 +47,25 @@ impl<'w, C: Encode> Object<'w, C> {
             first,
             number: None,
             is_number: false,
+            has_fields: false,
+            repeat: None,
         }
+    }
+
+    pub fn of_fields(writer: &'w mut Writer<C>, count: usize) -> Self {
+        let mut object = Self::start(writer);
+        object.has_fields = true;
+        let Writer { out, head, .. } = &mut *object.writer;
+        if head.starts_with(&header(count)) {
+            out.extend_from_slice(head);
+            let data = object.start + words_len(count);
+            object.repeat = Some(Repeat {
+                count,
+                data,
+                key: data,
+            });
+        }
+        object
     }
 
     pub fn number(writer: &'w mut Writer<C>) -> Self {
@@ -43,22 +75,51 @@ impl<'w, C: Encode> Object<'w, C> {
         }
     }
 
-    fn key(&mut self, start: usize) {
-        let end = self.writer.out.len();
+    fn key(&mut self, key: Range<usize>) {
         self.writer.pairs.push(Pair {
-            key: start..end,
+            value: key.end..key.end,
             kind: STRING,
-            value: end..end,
+            key,
         });
     }
 
     fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), WriteError<C::Error>> {
+        let before = self.writer.out.len();
         let slot = value.serialize(&mut *self.writer)?;
-        if let Some(pair) = self.writer.pairs.last_mut() {
+        let Writer { out, pairs, .. } = &mut *self.writer;
+        let end = out.len();
+        if let Some(Repeat { count, data, .. }) = self.repeat {
+            let at = count + pairs.len() - 1 - self.first;
+            let word = word(slot.kind, at, before - data, end - data);
+            set_word(
+                &mut out[self.start..],
+                at,
+                word.ok_or(WriteError::TooLarge)?,
+            );
+        }
+        if let Some(pair) = pairs.last_mut() {
             pair.kind = slot.kind;
-            pair.value = slot.start..self.writer.out.len();
+            pair.value = slot.start..end;
         }
         Ok(())
+    }
+
+    /// Where the key of a field is already, if the field is the next of the last struct.
+    fn repeated(&mut self, key: &str) -> Option<Range<usize>> {
+        let Writer { out, pairs, .. } = &*self.writer;
+        let at = pairs.len() - self.first;
+        let repeat = self.repeat.as_mut().filter(|repeat| at < repeat.count)?;
+        let range = repeat.key..repeat.key + key.len();
+        let word = word(
+            STRING,
+            at,
+            range.start - repeat.data,
+            range.end - repeat.data,
+        )?;
+        let is_next = out[self.start..][place(at)] == word.to_ne_bytes()
+            && out[range.clone()] == *key.as_bytes();
+        repeat.key = range.end;
+        is_next.then_some(range)
     }
 
     fn finish(self) -> Result<Slot, WriteError<C::Error>> {
@@ -66,9 +127,21 @@ impl<'w, C: Encode> Object<'w, C> {
             return self.number.ok_or_else(|| WriteError::custom("no number"));
         }
         let Writer {
-            out, spare, pairs, ..
+            out,
+            spare,
+            pairs,
+            head,
+            ..
         } = self.writer;
+        let slot = Slot {
+            kind: CONTAINER,
+            start: self.start,
+        };
         let own = &mut pairs[self.first..];
+        if self.repeat.is_some_and(|repeat| repeat.count == own.len()) {
+            pairs.truncate(self.first);
+            return Ok(slot);
+        }
         let count = own.len();
         if count > MOST / 8 {
             return Err(WriteError::TooLarge);
@@ -77,9 +150,9 @@ impl<'w, C: Encode> Object<'w, C> {
             let (a, b) = (&out[a.key.clone()], &out[b.key.clone()]);
             a.len().cmp(&b.len()).then_with(|| a.cmp(b))
         });
-        let data = 4 + 8 * count;
+        let data = words_len(count);
         spare.clear();
-        spare.extend((OBJECT | count as u32).to_ne_bytes());
+        spare.extend(header(count));
         spare.resize(data, 0);
         let keys = own.iter().map(|pair| (STRING, &pair.key));
         let values = own.iter().map(|pair| (pair.kind, &pair.value));
@@ -91,7 +164,12 @@ impl<'w, C: Encode> Object<'w, C> {
             spare.extend_from_slice(&out[range.clone()]);
             let end = spare.len() - data;
             let word = word(kind, at, before, end).ok_or(WriteError::TooLarge)?;
-            spare[4 + 4 * at..8 + 4 * at].copy_from_slice(&word.to_ne_bytes());
+            set_word(spare, at, word);
+        }
+        if self.has_fields && count < STRIDE {
+            let keys: usize = own.iter().map(|pair| pair.key.len()).sum();
+            head.clear();
+            head.extend_from_slice(&spare[..data + keys]);
         }
         pairs.truncate(self.first);
         out.truncate(self.start);
@@ -100,11 +178,27 @@ impl<'w, C: Encode> Object<'w, C> {
         } else {
             out.extend_from_slice(spare);
         }
-        Ok(Slot {
-            kind: CONTAINER,
-            start: self.start,
-        })
+        Ok(slot)
     }
+}
+
+/// The first word of an object with so many pairs.
+fn header(count: usize) -> [u8; 4] {
+    (OBJECT | count as u32).to_ne_bytes()
+}
+
+/// How much stands before the keys.
+fn words_len(count: usize) -> usize {
+    4 + 8 * count
+}
+
+/// Where the word of a key or of a value is.
+fn place(at: usize) -> Range<usize> {
+    4 + 4 * at..8 + 4 * at
+}
+
+fn set_word(object: &mut [u8], at: usize, word: u32) {
+    object[place(at)].copy_from_slice(&word.to_ne_bytes());
 }
 
 impl<C: Encode> SerializeMap for Object<'_, C> {
@@ -116,7 +210,7 @@ impl<C: Encode> SerializeMap for Object<'_, C> {
         if slot.kind != STRING {
             return Err(WriteError::custom("a key that is no string"));
         }
-        self.key(slot.start);
+        self.key(slot.start..self.writer.out.len());
         Ok(())
     }
 
@@ -146,9 +240,17 @@ impl<C: Encode> SerializeStruct for Object<'_, C> {
             return Ok(());
         }
         // Names of fields are ASCII, which is the same in every encoding of a database.
-        let start = self.writer.out.len();
-        self.writer.out.extend_from_slice(key.as_bytes());
-        self.key(start);
+        let place = match self.repeated(key) {
+            Some(place) => place,
+            None => {
+                self.repeat = None;
+                let out = &mut self.writer.out;
+                let start = out.len();
+                out.extend_from_slice(key.as_bytes());
+                start..out.len()
+            }
+        };
+        self.key(place);
         self.value(value)
     }
 

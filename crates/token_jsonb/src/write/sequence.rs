@@ -4,6 +4,10 @@ use super::{Encode, Slot, WriteError, Writer, word};
 use crate::layout::{ARRAY, CONTAINER, MOST};
 use serde::ser::{Error, Serialize, SerializeSeq, SerializeTuple};
 
+/// Bytes that most elements have room in, and of how many elements that is believed.
+const USUAL: usize = 128;
+const MANY: usize = 8192;
+
 pub struct Sequence<'w, C> {
     writer: &'w mut Writer<C>,
     start: usize,
@@ -27,6 +31,8 @@ impl<'w, C: Encode> Sequence<'w, C> {
         writer.out.extend((ARRAY | len as u32).to_ne_bytes());
         let next = writer.out.len();
         let data = next + 4 * len;
+        // At once, as it is mostly objects: to grow step by step costs as much as to write them.
+        writer.out.reserve(len.min(MANY) * (4 + USUAL));
         writer.out.resize(data, 0);
         Ok(Self {
             writer,
