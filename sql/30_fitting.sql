@@ -213,7 +213,7 @@ BEGIN
         'max_output', model.max_output_tokens,
         'completion', coalesce(completion_tokens, (agent ->> 'completion')::integer),
         'default_completion', token_mgmt._setting('default_completion_tokens')::integer,
-        'max_prompt', max_prompt_tokens, 'safety', 0,
+        'max_prompt', max_prompt_tokens,
         'on_overflow', coalesce(on_overflow, 'fit'), 'strategy', coalesce(strategy, 'recent'),
         'min_completion', min_completion_tokens,
         'budgets', budgets, 'options', options, 'omit_unchanged', true);
