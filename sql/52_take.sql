@@ -1,0 +1,317 @@
+CREATE TYPE token_mgmt._taken AS (
+    allocations token_mgmt.allocation[],
+    completion_tokens integer,
+    tokens_remaining numeric,
+    notes text[],
+    taken_at timestamptz,
+    answered token_mgmt.reservation_grant,
+    is_crowded boolean
+);
+COMMENT ON TYPE token_mgmt._taken IS
+    'What an attempt has taken from quotas, and when; answered: a denial instead, or the grant of '
+    'an earlier call of the same request id; is_crowded: nothing, since others have every slot';
+
+CREATE FUNCTION token_mgmt._soft_note(w token_mgmt._wanted) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('soft limit of %s "%s" is passed: %s of %s %s remain in the %s',
+        replace(w.scope, '_', ' '), w.scope_value, trim_scale(w.free), trim_scale(w.amount),
+        CASE w.metric WHEN 'cost' THEN 'USD' ELSE w.metric END, w.period)
+$$;
+COMMENT ON FUNCTION token_mgmt._soft_note(token_mgmt._wanted) IS
+    'The warning of a soft quota that has less than nothing free';
+
+CREATE FUNCTION token_mgmt._has_other_limit(
+    tenant text, allocations token_mgmt.allocation[], at timestamptz
+) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT EXISTS (
+        SELECT FROM unnest(allocations) a
+        WHERE NOT EXISTS (
+            SELECT FROM token_mgmt.quota q JOIN token_mgmt.quota_period p
+                ON p.tenant = q.tenant AND p.quota_id = q.quota_id
+                AND p.scope_value = a.scope_value AND p.starts_at = a.starts_at AND p.slot = a.slot
+            WHERE q.tenant = _has_other_limit.tenant AND q.quota_id = a.quota_id
+                AND p.limit_version = q.version
+                    + CASE WHEN q.increase_until <= at THEN 1 ELSE 0 END))
+$$;
+COMMENT ON FUNCTION token_mgmt._has_other_limit(text, token_mgmt.allocation[], timestamptz) IS
+    'Whether a quota was changed, dropped, or lost its increase while its row was waited for';
+REVOKE ALL ON FUNCTION token_mgmt._has_other_limit(text, token_mgmt.allocation[], timestamptz)
+    FROM PUBLIC;
+
+-- What nearly every request meets: periods that are open, with room for all it asks for. Each is
+-- checked and taken by one UPDATE. Whatever else is met, NULL leaves to _take_locked(), after the
+-- caller has undone what was taken.
+CREATE FUNCTION token_mgmt._take_at_once(
+    r token_mgmt._request, price token_mgmt.price, is_crowded boolean
+) RETURNS token_mgmt._taken
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+AS $$
+DECLARE
+    w token_mgmt._wanted;
+    t token_mgmt._taken;
+    at timestamptz := clock_timestamp();
+    until timestamptz;
+    was timestamptz;
+    units numeric;
+    first_slot smallint;
+    in_slot smallint;
+    room numeric;
+    remaining numeric;
+    waited text[];
+    has_waited boolean := false;
+    allocations token_mgmt.allocation[];
+BEGIN
+    -- at is that of the caller's snapshot until a row is locked.
+    FOR w IN
+        SELECT q.* FROM token_mgmt._wanted_quotas(r.tenant, token_mgmt._identities(r), at) q
+    LOOP
+        was := clock_timestamp();
+        IF w.kind = 'sliding' OR w.found_version IS DISTINCT FROM w.version OR w.ends_at <= was THEN
+            RETURN NULL;
+        END IF;
+        IF w.metric = 'cost' THEN
+            units := token_mgmt._units('cost', r.prompt_tokens, r.completion_tokens,
+                token_mgmt._held_rates(price, r.model, r.prompt_tokens, r.completion_tokens));
+        ELSE
+            units := CASE w.metric WHEN 'requests' THEN 1
+                ELSE r.prompt_tokens + r.completion_tokens END;
+        END IF;
+        in_slot := 0;
+        IF w.slots > 1 THEN
+            -- Any slot that nobody has locked and that has the room, from a random one on; if there
+            -- was none, that one: who waits for all of them stops everybody.
+            first_slot := floor(random() * w.slots);
+        END IF;
+        IF w.slots > 1 AND is_crowded THEN
+            in_slot := first_slot;
+        ELSIF w.slots > 1 THEN
+            SELECT p.slot INTO in_slot FROM token_mgmt.quota_period p
+            WHERE p.tenant = r.tenant AND p.quota_id = w.quota_id
+                AND p.scope_value = w.scope_value AND p.starts_at = w.starts_at
+                AND p.slot >= first_slot AND p.used + p.held - p.credited + units <= p.allowance
+            ORDER BY p.slot LIMIT 1
+            FOR UPDATE SKIP LOCKED;
+            IF in_slot IS NULL THEN
+                SELECT p.slot INTO in_slot FROM token_mgmt.quota_period p
+                WHERE p.tenant = r.tenant AND p.quota_id = w.quota_id
+                    AND p.scope_value = w.scope_value AND p.starts_at = w.starts_at
+                    AND p.slot < first_slot
+                    AND p.used + p.held - p.credited + units <= p.allowance
+                ORDER BY p.slot LIMIT 1
+                FOR UPDATE SKIP LOCKED;
+                IF in_slot IS NULL THEN
+                    -- One is waited for in an attempt of its own: in this one some may be locked
+                    -- that turned out to be too small.
+                    t.is_crowded := true;
+                    RETURN t;
+                END IF;
+            END IF;
+        END IF;
+        IF w.kind = 'bucket' THEN
+            -- What flows in while the row is waited for flows in once.
+            PERFORM FROM token_mgmt.quota_period p
+            WHERE p.tenant = r.tenant AND p.quota_id = w.quota_id
+                AND p.scope_value = w.scope_value AND p.starts_at = '-infinity' AND p.slot = 0
+            FOR UPDATE;
+            has_waited := has_waited OR clock_timestamp() > was + interval '1 millisecond';
+            was := clock_timestamp();
+            UPDATE token_mgmt.quota_period p
+            SET held = p.held + units,
+                credited = token_mgmt._credit(p.used + p.held, p.credited, p.credited_at, w.inflow,
+                    was),
+                credited_at = greatest(p.credited_at, was)
+            WHERE p.tenant = r.tenant AND p.quota_id = w.quota_id
+                AND p.scope_value = w.scope_value AND p.starts_at = '-infinity' AND p.slot = 0
+                AND p.limit_version = w.version
+                AND p.used + p.held + units - token_mgmt._credit(p.used + p.held, p.credited,
+                    p.credited_at, w.inflow, was) <= w.amount
+            RETURNING w.amount - p.used - p.held + p.credited INTO room;
+        ELSE
+            UPDATE token_mgmt.quota_period p SET held = p.held + units
+            WHERE p.tenant = r.tenant AND p.quota_id = w.quota_id
+                AND p.scope_value = w.scope_value AND p.starts_at = w.starts_at AND p.slot = in_slot
+                AND (in_slot > 0 OR p.slots = w.slots)
+                AND p.limit_version = w.version AND p.allowance > 0
+                AND p.used + p.held - p.credited + units <= p.allowance
+            RETURNING p.allowance - p.used - p.held + p.credited INTO room;
+        END IF;
+        IF room IS NULL THEN
+            RETURN NULL;
+        END IF;
+        at := clock_timestamp();
+        IF at > was + interval '1 millisecond' THEN
+            has_waited := true;
+            IF at > was + interval '5 milliseconds' AND w.kind = 'fixed' THEN
+                waited := waited || ARRAY[w.quota_id::text, w.scope_value];
+            END IF;
+        END IF;
+        until := least(until, w.ends_at);
+        IF w.slots > 1 AND w.metric = 'tokens' THEN
+            room := token_mgmt._balance(r.tenant, w, at);
+        END IF;
+        IF NOT w.is_soft THEN
+            remaining := least(remaining, CASE w.metric WHEN 'tokens' THEN room END);
+        END IF;
+        allocations := allocations || (w.quota_id, w.scope_value, w.starts_at, in_slot, w.metric,
+            nullif(w.cached_weight, 1), units)::token_mgmt.allocation;
+    END LOOP;
+    IF at >= until
+        OR has_waited AND token_mgmt._has_other_limit(r.tenant, allocations, at)
+    THEN
+        RETURN NULL;
+    END IF;
+    IF waited IS NOT NULL THEN
+        INSERT INTO token_mgmt.quota_wait (tenant, quota_id, scope_value, waited_at)
+        SELECT r.tenant, waited[i]::bigint, waited[i + 1], at
+        FROM generate_series(1, cardinality(waited), 2) i;
+    END IF;
+    t := (coalesce(allocations, '{}'), r.completion_tokens, remaining, '{}', at, NULL, NULL);
+    RETURN t;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._take_at_once(token_mgmt._request, token_mgmt.price, boolean) IS
+    'Holds where every period is open and has room for all that is asked; NULL where it takes a '
+    'closer look';
+REVOKE ALL ON FUNCTION token_mgmt._take_at_once(token_mgmt._request, token_mgmt.price, boolean)
+    FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._take(
+    tenant text, w token_mgmt._wanted, units numeric, at timestamptz
+) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+AS $$
+BEGIN
+    IF w.kind = 'fixed' THEN
+        PERFORM token_mgmt._spread(tenant, w.quota_id, w.scope_value, w.starts_at, w.free - units,
+            w.metric, units, w.version);
+        RETURN;
+    END IF;
+    UPDATE token_mgmt.quota_period p
+    SET held = p.held + units,
+        limit_version = greatest(p.limit_version, w.version),
+        credited = CASE w.kind WHEN 'bucket' THEN token_mgmt._credit(p.used + p.held, p.credited,
+            p.credited_at, w.inflow, at) ELSE p.credited END,
+        credited_at = CASE w.kind WHEN 'bucket' THEN greatest(p.credited_at, at)
+            ELSE p.credited_at END
+    WHERE p.tenant = _take.tenant AND p.quota_id = w.quota_id AND p.scope_value = w.scope_value
+        AND p.starts_at = w.starts_at AND p.slot = 0;
+    IF w.kind = 'sliding' THEN
+        -- Written, so that a transaction whose snapshot has not seen it is refused (40001).
+        UPDATE token_mgmt.quota_period p SET credited_at = greatest(p.credited_at, at)
+        WHERE p.tenant = _take.tenant AND p.quota_id = w.quota_id
+            AND p.scope_value = w.scope_value AND p.starts_at = '-infinity' AND p.slot = 0;
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._take(text, token_mgmt._wanted, numeric, timestamptz) IS
+    'Holds units in slot 0 of the quota''s locked span';
+REVOKE ALL ON FUNCTION token_mgmt._take(text, token_mgmt._wanted, numeric, timestamptz)
+    FROM PUBLIC;
+
+-- One attempt to hold the request's tokens. Every quota is decided under its lock before any row is
+-- written. NULL means that a period ended while its lock was awaited: undo and start over.
+CREATE FUNCTION token_mgmt._take_locked(
+    r token_mgmt._request, price token_mgmt.price, hash bytea
+) RETURNS token_mgmt._taken
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+AS $$
+DECLARE
+    identities text[] := token_mgmt._identities(r);
+    at timestamptz := clock_timestamp();
+    wanted token_mgmt._wanted[] :=
+        ARRAY(SELECT q FROM token_mgmt._wanted_quotas(r.tenant, identities, at) q);
+    w token_mgmt._wanted;
+    share numeric := token_mgmt._priority_share(r.tenant, r.priority);
+    rates token_mgmt._rates;
+    completion integer := r.completion_tokens;
+    most numeric;
+    units numeric;
+    remaining numeric;
+    notes text[] := '{}';
+    allocations token_mgmt.allocation[] := '{}';
+    h token_mgmt.reservation;
+    t token_mgmt._taken;
+BEGIN
+    IF EXISTS (SELECT FROM unnest(wanted) q WHERE q.metric = 'cost') THEN
+        rates := token_mgmt._held_rates(price, r.model, r.prompt_tokens, r.completion_tokens);
+    END IF;
+    FOR i IN 1..cardinality(wanted) LOOP
+        at := clock_timestamp();
+        w := token_mgmt._locked_span(r.tenant, wanted[i]);
+        wanted[i] := w;
+        IF w.kind = 'fixed' AND clock_timestamp() > at + interval '5 milliseconds' THEN
+            INSERT INTO token_mgmt.quota_wait (tenant, quota_id, scope_value, waited_at)
+            VALUES (r.tenant, w.quota_id, w.scope_value, at);
+        END IF;
+    END LOOP;
+    IF EXISTS (
+        SELECT FROM unnest(wanted) o
+        LEFT JOIN token_mgmt.quota q ON q.tenant = r.tenant AND q.quota_id = o.quota_id
+        WHERE o.version IS DISTINCT FROM q.version
+            + CASE WHEN q.increase_until <= clock_timestamp() THEN 1 ELSE 0 END)
+    THEN
+        -- A limit was changed while its row was waited for.
+        RETURN NULL;
+    END IF;
+    LOOP
+        at := clock_timestamp();
+        most := NULL;
+        FOREACH w IN ARRAY wanted LOOP
+            IF at >= w.ends_at THEN
+                RETURN NULL;
+            END IF;
+            most := least(most, token_mgmt._most_completion(w, share, r.prompt_tokens, rates));
+        END LOOP;
+        -- Short of tokens: those of holds past their time are free, worker or not.
+        EXIT WHEN most IS NULL OR completion <= most
+            OR token_mgmt._expire_holds(100, r.tenant, wanted) = 0;
+        -- In the spans that are locked: those of a moment later would be locked out of order.
+        FOR i IN 1..cardinality(wanted) LOOP
+            w := wanted[i];
+            w.free := token_mgmt._balance(r.tenant, w, clock_timestamp());
+            wanted[i] := w;
+        END LOOP;
+    END LOOP;
+    IF r.request_id IS NOT NULL THEN
+        -- The first call of this id may have held these very tokens while its retry waited.
+        h := token_mgmt._replayed(r.tenant, r.user_id, r.request_id, hash);
+        IF h.reservation_id IS NOT NULL THEN
+            t.answered := token_mgmt._grant_of(h);
+            RETURN t;
+        END IF;
+    END IF;
+    IF completion > most THEN
+        IF r.on_overflow = 'refuse' OR completion = 0
+            OR most < greatest(r.min_completion_tokens, 1)
+        THEN
+            t.answered := token_mgmt._quota_denial(r, wanted, rates, r.completion_tokens, at);
+            RETURN t;
+        END IF;
+        completion := most;
+    END IF;
+
+    FOREACH w IN ARRAY wanted LOOP
+        units := token_mgmt._units(w.metric, r.prompt_tokens, completion, rates);
+        PERFORM token_mgmt._take(r.tenant, w, units, at);
+        w.free := w.free - units;
+        IF w.is_soft AND w.free < 0 THEN
+            notes := notes || token_mgmt._soft_note(w);
+        ELSIF w.metric = 'tokens' AND NOT w.is_soft THEN
+            remaining := least(remaining, w.free);
+        END IF;
+        allocations := allocations || (w.quota_id, w.scope_value, w.starts_at, 0, w.metric,
+            nullif(w.cached_weight, 1), units)::token_mgmt.allocation;
+    END LOOP;
+    t := (allocations, completion, remaining, notes, at, NULL, NULL);
+    RETURN t;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._take_locked(token_mgmt._request, token_mgmt.price, bytea) IS
+    'Holds or denies the request against every quota that applies; NULL: start over';
+REVOKE ALL ON FUNCTION token_mgmt._take_locked(token_mgmt._request, token_mgmt.price, bytea)
+    FROM PUBLIC;
