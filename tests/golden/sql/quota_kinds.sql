@@ -224,6 +224,14 @@ SELECT FROM token_mgmt.run_maintenance();
 SELECT used, remaining FROM token_mgmt.quota_status WHERE value = 'late';
 SELECT total_tokens FROM settle_tokens(:'id', 10, 0);
 SELECT used, remaining FROM token_mgmt.quota_status WHERE value = 'late';
+
+-- A day's window is 24 hours, whatever the zone of the session that opens a part of it.
+SELECT kind FROM token_mgmt.set_quota('user', 'zone', 'day', 100, options => '{"kind": "sliding"}');
+SET TimeZone = 'AAA0BBB-23,J1/0,J365/23';
+SELECT status FROM reserve_tokens('zone', 60);
+RESET TimeZone;
+SELECT DISTINCT extract(epoch FROM ends_at - starts_at) / 3600 AS hours FROM token_mgmt.quota_period
+WHERE scope_value = 'zone' AND starts_at > '-infinity';
 SELECT * FROM token_mgmt.audit();
 DROP PROCEDURE an_hour_passes;
 DELETE FROM token_mgmt.quota_change;
