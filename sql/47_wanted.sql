@@ -156,6 +156,21 @@ $$;
 COMMENT ON FUNCTION token_mgmt._credit(numeric, numeric, timestamptz, numeric, timestamptz) IS
     'What has flowed back into a bucket by then: inflow each second, no more than was taken';
 
+CREATE FUNCTION token_mgmt._period_before(
+    w token_mgmt._wanted, OUT starts_at timestamptz, OUT ends_at timestamptz
+)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+AS $$
+BEGIN
+    SELECT p.* INTO starts_at, ends_at
+    FROM token_mgmt._period(w.period, w.time_zone, w.anchor,
+        w.starts_at - interval '1 microsecond') p;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._period_before(token_mgmt._wanted) IS
+    'The fixed period that ends where that of the quota starts';
+REVOKE ALL ON FUNCTION token_mgmt._period_before(token_mgmt._wanted) FROM PUBLIC;
+
 CREATE FUNCTION token_mgmt._carried(tenant text, w token_mgmt._wanted) RETURNS numeric
     LANGUAGE plpgsql STABLE PARALLEL SAFE
 AS $$
@@ -166,9 +181,7 @@ BEGIN
     IF w.carry_over = 0 OR w.kind <> 'fixed' OR w.created_at >= w.starts_at THEN
         RETURN 0;
     END IF;
-    SELECT p.starts_at INTO before_at
-    FROM token_mgmt._period(w.period, w.time_zone, w.anchor,
-        w.starts_at - interval '1 microsecond') p;
+    SELECT b.starts_at INTO before_at FROM token_mgmt._period_before(w) b;
     IF before_at < w.removed_until THEN
         -- Nobody knows any more what was used.
         RETURN 0;
@@ -197,10 +210,9 @@ DECLARE
 BEGIN
     IF w.kind = 'fixed' THEN
         IF w.carry_over > 0 THEN
-            SELECT p.starts_at, p.ends_at, 0 INTO before.starts_at, before.ends_at,
+            SELECT b.starts_at, b.ends_at, 0 INTO before.starts_at, before.ends_at,
                 before.carry_over
-            FROM token_mgmt._period(w.period, w.time_zone, w.anchor,
-                w.starts_at - interval '1 microsecond') p;
+            FROM token_mgmt._period_before(w) b;
             -- Made where nobody has: its first user may be at it just now.
             WHILE w.created_at < w.starts_at
                 AND before.starts_at >= coalesce(w.removed_until, '-infinity')
@@ -292,6 +304,21 @@ COMMENT ON FUNCTION token_mgmt._quota_wanted(text, bigint, text, timestamptz) IS
     'One quota for one value, as a request would want it';
 REVOKE ALL ON FUNCTION token_mgmt._quota_wanted(text, bigint, text, timestamptz) FROM PUBLIC;
 
+CREATE FUNCTION token_mgmt._overdue(tenant text, w token_mgmt._wanted, at timestamptz)
+    RETURNS numeric
+    LANGUAGE sql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT coalesce(sum(a.amount), 0)
+    FROM token_mgmt.reservation s CROSS JOIN LATERAL unnest(s.allocations) a
+    WHERE s.state = 'held' AND s.expires_at <= at AND s.tenant = _overdue.tenant
+        AND a.quota_id = w.quota_id AND a.scope_value = w.scope_value
+        AND (w.kind = 'sliding' OR a.starts_at = w.starts_at)
+$$;
+COMMENT ON FUNCTION token_mgmt._overdue(text, token_mgmt._wanted, timestamptz) IS
+    'What holds past their time still have in the quota''s span: free for whoever needs it';
+REVOKE ALL ON FUNCTION token_mgmt._overdue(text, token_mgmt._wanted, timestamptz) FROM PUBLIC;
+
 CREATE FUNCTION token_mgmt._seen_quotas(r token_mgmt._request, at timestamptz)
     RETURNS token_mgmt._wanted[]
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -305,12 +332,7 @@ BEGIN
     FOR i IN 1..cardinality(wanted) LOOP
         w := token_mgmt._span(wanted[i], at, CASE WHEN wanted[i].starts_at > '-infinity'
             THEN wanted[i].starts_at END);
-        -- Holds past their time are free for whoever needs them.
-        w.free := token_mgmt._balance(r.tenant, w, at) + coalesce((
-            SELECT sum(a.amount) FROM token_mgmt.reservation s, unnest(s.allocations) a
-            WHERE s.state = 'held' AND s.expires_at <= at AND s.tenant = r.tenant
-                AND a.quota_id = w.quota_id AND a.scope_value = w.scope_value
-                AND (w.kind = 'sliding' OR a.starts_at = w.starts_at)), 0);
+        w.free := token_mgmt._balance(r.tenant, w, at) + token_mgmt._overdue(r.tenant, w, at);
         wanted[i] := w;
     END LOOP;
     RETURN wanted;

@@ -145,6 +145,46 @@ COMMENT ON FUNCTION token_mgmt._frees_at(text, token_mgmt._wanted, numeric, time
 REVOKE ALL ON FUNCTION token_mgmt._frees_at(text, token_mgmt._wanted, numeric, timestamptz)
     FROM PUBLIC;
 
+CREATE FUNCTION token_mgmt._needed(w token_mgmt._wanted, units numeric, share numeric)
+    RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT CASE WHEN w.amount = 0 THEN 'infinity' WHEN w.metric = 'requests' THEN units
+        WHEN units <= ceil(w.amount * share) THEN least(units / share, w.amount)
+        ELSE 'infinity' END
+$$;
+COMMENT ON FUNCTION token_mgmt._needed(token_mgmt._wanted, numeric, numeric) IS
+    'What must be free of a quota for a request of so many units with this share';
+REVOKE ALL ON FUNCTION token_mgmt._needed(token_mgmt._wanted, numeric, numeric) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._figures(
+    tenant text, w token_mgmt._wanted, overdue numeric,
+    OUT amount numeric, OUT used numeric, OUT held numeric
+)
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    SELECT coalesce(sum(p.used - p.credited), 0), coalesce(sum(p.held), 0) - overdue INTO used, held
+    FROM token_mgmt.quota_period p
+    WHERE p.tenant = _figures.tenant AND p.quota_id = w.quota_id AND p.scope_value = w.scope_value
+        AND CASE w.kind WHEN 'sliding' THEN p.starts_at > '-infinity' AND p.ends_at > w.starts_at
+            ELSE p.starts_at = w.starts_at END;
+    IF w.kind = 'fixed' THEN
+        -- With what the period before left.
+        amount := w.free + used + held;
+    ELSE
+        amount := w.amount;
+        used := greatest(amount - w.free - held, 0);
+    END IF;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._figures(text, token_mgmt._wanted, numeric) IS
+    'Limit, used and held of a quota''s span, whose free part is known; overdue: what of the held '
+    'is counted as free there';
+REVOKE ALL ON FUNCTION token_mgmt._figures(text, token_mgmt._wanted, numeric) FROM PUBLIC;
+
 CREATE FUNCTION token_mgmt._quota_text(
     w token_mgmt._wanted, requested numeric, available numeric, priority text
 ) RETURNS text
@@ -204,25 +244,13 @@ BEGIN
         IF needed > most THEN
             units := token_mgmt._units(w.metric, r.prompt_tokens, needed, rates);
             retry_at := greatest(retry_at, token_mgmt._frees_at(r.tenant, w,
-                CASE WHEN w.amount = 0 THEN 'infinity' WHEN w.metric = 'requests' THEN units
-                    WHEN units <= ceil(w.amount * share) THEN least(units / share, w.amount)
-                    ELSE 'infinity' END, at));
+                token_mgmt._needed(w, units, share), at));
         END IF;
     END LOOP;
     lower := greatest(least(least_most, completion), 0);
     units := token_mgmt._available(tightest, share);
-    SELECT coalesce(sum(p.used - p.credited), 0) AS used, coalesce(sum(p.held), 0) AS held
-    INTO balance
-    FROM token_mgmt.quota_period p
-    WHERE p.tenant = r.tenant AND p.quota_id = tightest.quota_id
-        AND p.scope_value = tightest.scope_value AND p.ends_at > tightest.starts_at
-        AND (tightest.kind = 'sliding' OR p.starts_at = tightest.starts_at);
-    IF tightest.kind = 'fixed' THEN
-        -- With what the period before left.
-        tightest.amount := tightest.free + balance.used + balance.held;
-    ELSE
-        balance.used := greatest(tightest.amount - tightest.free - balance.held, 0);
-    END IF;
+    SELECT f.* INTO balance FROM token_mgmt._figures(r.tenant, tightest, 0) f;
+    tightest.amount := balance.amount;
 
     g.status := 'denied';
     g.sqlstate := 'TM001';

@@ -85,32 +85,16 @@ AS $$
 DECLARE
     x token_mgmt.reservation_explanation;
     share numeric := token_mgmt._priority_share(r.tenant, r.priority);
-    overdue numeric;
 BEGIN
     x.scope := w.scope;
     x.value := w.scope_value;
     x.metric := w.metric;
     x.period := w.period;
     x.kind := w.kind;
-    SELECT coalesce(sum(p.used - p.credited), 0), coalesce(sum(p.held), 0) INTO x.used, x.held
-    FROM token_mgmt.quota_period p
-    WHERE p.tenant = r.tenant AND p.quota_id = w.quota_id AND p.scope_value = w.scope_value
-        AND CASE w.kind WHEN 'sliding' THEN p.starts_at > '-infinity' AND p.ends_at > w.starts_at
-            ELSE p.starts_at = w.starts_at END;
     -- Holds past their time count as free, as for whoever reserves.
-    SELECT coalesce(sum(a.amount), 0) INTO overdue
-    FROM token_mgmt.reservation s CROSS JOIN LATERAL unnest(s.allocations) a
-    WHERE s.state = 'held' AND s.expires_at <= at AND s.tenant = r.tenant
-        AND a.quota_id = w.quota_id AND a.scope_value = w.scope_value
-        AND (w.kind = 'sliding' OR a.starts_at = w.starts_at);
-    x.held := x.held - overdue;
+    SELECT f.amount, f.used, f.held INTO x.amount, x.used, x.held
+    FROM token_mgmt._figures(r.tenant, w, token_mgmt._overdue(r.tenant, w, at)) f;
     x.free := w.free;
-    IF w.kind = 'fixed' THEN
-        x.amount := x.free + x.used + x.held;
-    ELSE
-        x.amount := w.amount;
-        x.used := greatest(x.amount - x.free - x.held, 0);
-    END IF;
     x.available := greatest(token_mgmt._available(w, share), 0);
     x.requested := token_mgmt._units(w.metric, r.prompt_tokens, r.completion_tokens, rates);
     x.fits := coalesce(r.completion_tokens
@@ -127,18 +111,6 @@ COMMENT ON FUNCTION token_mgmt._quota_explanation(
 REVOKE ALL ON FUNCTION token_mgmt._quota_explanation(
     token_mgmt._request, token_mgmt._wanted, token_mgmt._rates, timestamptz
 ) FROM PUBLIC;
-
-CREATE FUNCTION token_mgmt._needed(w token_mgmt._wanted, units numeric, share numeric)
-    RETURNS numeric
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT CASE WHEN w.amount = 0 THEN 'infinity' WHEN w.metric = 'requests' THEN units
-        WHEN units <= ceil(w.amount * share) THEN least(units / share, w.amount)
-        ELSE 'infinity' END
-$$;
-COMMENT ON FUNCTION token_mgmt._needed(token_mgmt._wanted, numeric, numeric) IS
-    'What must be free of a quota for a request of so many units with this share';
 
 CREATE FUNCTION @extschema@.explain_reservation(
     user_id text, prompt_tokens integer, completion_tokens integer DEFAULT NULL,
