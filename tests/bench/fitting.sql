@@ -99,7 +99,7 @@ BEGIN
 END
 $$;
 
--- Fitting and counting what fits already, in turns. same: 1 where every byte came back.
+-- Medians of fitting and counting what fits already, in turns. same: 1 where every byte came back.
 CREATE FUNCTION bench.whole_seconds(
     size integer, OUT fit float, OUT count_only float, OUT same integer
 )
@@ -107,7 +107,9 @@ CREATE FUNCTION bench.whole_seconds(
 AS $$
 DECLARE
     messages jsonb := bench.messages('tools', size);
-    times integer := greatest(2000 / size, 1);
+    times integer := greatest(20000 / size, 5);
+    fits float[] := '{}';
+    counts float[] := '{}';
     began timestamptz;
     fitted_at timestamptz;
     fitted token_mgmt.fitted;
@@ -119,14 +121,13 @@ BEGIN
         fitted := fit_messages(messages, 'bench');
         fitted_at := clock_timestamp();
         counted := count_messages('bench', messages);
-        IF turn = 0 THEN
-            fit := 0;
-            count_only := 0;
-        ELSE
-            fit := fit + extract(epoch FROM fitted_at - began) / times;
-            count_only := count_only + extract(epoch FROM clock_timestamp() - fitted_at) / times;
+        IF turn > 0 THEN
+            fits := fits || extract(epoch FROM fitted_at - began)::float;
+            counts := counts || extract(epoch FROM clock_timestamp() - fitted_at)::float;
         END IF;
     END LOOP;
+    fit := percentile_cont(0.5) WITHIN GROUP (ORDER BY f) FROM unnest(fits) f;
+    count_only := percentile_cont(0.5) WITHIN GROUP (ORDER BY c) FROM unnest(counts) c;
     same := (fitted.messages::text = messages::text AND fitted.prompt_tokens = counted.total)
         ::integer;
 END

@@ -31,14 +31,17 @@ pub trait Encode {
     fn encode<'a>(&self, text: &'a str) -> Result<Cow<'a, [u8]>, Self::Error>;
 }
 
+/// Bytes that what is no list mostly has room in.
+const USUAL: usize = 1024;
+
 /// Writes an array or an object. `encode` is for its strings and keys.
 pub fn write<C: Encode>(
     value: &impl Serialize,
     encode: C,
 ) -> Result<Vec<u8>, WriteError<C::Error>> {
     let mut writer = Writer {
-        out: Vec::new(),
-        spare: Vec::new(),
+        out: Vec::with_capacity(USUAL),
+        spare: Vec::with_capacity(USUAL),
         pairs: Vec::new(),
         head: Vec::new(),
         encode,

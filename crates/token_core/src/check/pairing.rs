@@ -75,12 +75,13 @@ impl Pairing {
             faults: Vec::new(),
             losses: vec![None; messages.len()],
         };
-        let exchanges = match format {
-            Format::Responses => by_id(messages),
-            _ => in_order(format, messages),
-        };
-        for exchange in exchanges {
-            pairing.judge(format, messages, &exchange);
+        match format {
+            Format::Responses => by_id(messages)
+                .iter()
+                .for_each(|exchange| pairing.judge(format, messages, exchange)),
+            _ => in_order(format, messages, |exchange| {
+                pairing.judge(format, messages, exchange);
+            }),
         }
         for (message, loss) in messages.iter().zip(&mut pairing.losses) {
             settle_blocks(message, loss);
@@ -94,7 +95,13 @@ impl Pairing {
         if calls.is_empty() && exchange.answers.is_empty() {
             return;
         }
-        // Mostly one call: what hashes would cost more than what it saves.
+        // As nearly all are: one call, and its result.
+        if let ([key], [answer]) = (&calls[..], &exchange.answers[..])
+            && answer.key == Some(*key)
+        {
+            return;
+        }
+        // Mostly a few calls: what hashes would cost more than what it saves.
         let mut open: BTreeMap<CallKey, Option<Answer>> =
             calls.into_iter().map(|key| (key, None)).collect();
         for &answer in &exchange.answers {
@@ -152,45 +159,47 @@ fn settle_blocks(message: &Value, loss: &mut Option<Loss>) {
     }
 }
 
-fn answers<'a>(format: Format, index: usize, message: &'a Value) -> Vec<Answer<'a>> {
+fn add_answers<'a>(
+    answers: &mut Vec<Answer<'a>>,
+    format: Format,
+    index: usize,
+    message: &'a Value,
+) {
     if format != Format::Anthropic {
-        let key = format.answered_key(message);
-        return vec![Answer {
+        answers.push(Answer {
             message: index,
             block: None,
-            key,
-        }];
+            key: format.answered_key(message),
+        });
+        return;
     }
     let blocks = shape::blocks(message).iter().enumerate();
     let results = blocks.filter(|(_, block)| shape::is_result_block(block));
-    let answer = |(at, block): (usize, &'a Value)| Answer {
+    answers.extend(results.map(|(at, block)| Answer {
         message: index,
         block: Some(at),
         key: shape::string(block, "tool_use_id").map(CallKey::Id),
-    };
-    results.map(answer).collect()
+    }));
 }
 
 /// Results belong to the message directly before them.
-fn in_order(format: Format, messages: &[Value]) -> Vec<Exchange<'_>> {
-    let is_result = |at: usize| format.role(&messages[at]).is_some_and(Role::is_result);
-    let mut exchanges = Vec::with_capacity(messages.len());
-    let mut at = 0;
-    while at < messages.len() {
-        let caller = (!is_result(at)).then_some(at);
-        at += usize::from(caller.is_some());
-        let mut found = Vec::new();
-        while at < messages.len() && is_result(at) {
-            found.extend(answers(format, at, &messages[at]));
-            at += 1;
+fn in_order<'a>(format: Format, messages: &'a [Value], mut judge: impl FnMut(&Exchange<'a>)) {
+    let mut exchange = Exchange {
+        caller: None,
+        answers: Vec::new(),
+        is_end: false,
+    };
+    for (at, message) in messages.iter().enumerate() {
+        if format.role(message).is_some_and(Role::is_result) {
+            add_answers(&mut exchange.answers, format, at, message);
+        } else {
+            judge(&exchange);
+            exchange.caller = Some(at);
+            exchange.answers.clear();
         }
-        exchanges.push(Exchange {
-            caller,
-            answers: found,
-            is_end: at == messages.len(),
-        });
     }
-    exchanges
+    exchange.is_end = true;
+    judge(&exchange);
 }
 
 /// Results belong to the call of their id, wherever it is before them.
@@ -213,16 +222,17 @@ fn by_id(messages: &[Value]) -> Vec<Exchange<'_>> {
             });
         }
         if format.role(message).is_some_and(Role::is_result) {
-            let found = answers(format, index, message);
-            let place = found.first().and_then(|answer| places.get(&answer.key?));
-            match place.and_then(|place| exchanges.get_mut(*place)) {
-                Some(exchange) => exchange.answers.extend(found),
-                None => exchanges.push(Exchange {
+            let key = format.answered_key(message);
+            let place = key.and_then(|key| places.get(&key).copied());
+            let place = place.unwrap_or_else(|| {
+                exchanges.push(Exchange {
                     caller: None,
-                    answers: found,
+                    answers: Vec::new(),
                     is_end: false,
-                }),
-            }
+                });
+                exchanges.len() - 1
+            });
+            add_answers(&mut exchanges[place].answers, format, index, message);
         }
     }
     exchanges

@@ -152,6 +152,8 @@ impl<'w, C: Encode> Object<'w, C> {
         });
         let data = words_len(count);
         spare.clear();
+        // The most that padding can add to what is there: three bytes a value.
+        spare.reserve(out.len() - self.start + data + 3 * count);
         spare.extend(header(count));
         spare.resize(data, 0);
         let keys = own.iter().map(|pair| (STRING, &pair.key));
