@@ -95,11 +95,16 @@ CREATE FUNCTION token_mgmt._request_hash(r token_mgmt._request) RETURNS bytea
     SET intervalstyle = 'postgres'
 AS $$
 BEGIN
+    -- What was rotated in between is the same key.
+    IF token_mgmt._is_secret(r.api_key) THEN
+        r.api_key := coalesce(((token_mgmt._shown_secret(r.api_key)).key).name, r.api_key);
+    END IF;
     RETURN sha256(convert_to(r::text, 'UTF8'));
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._request_hash(token_mgmt._request) IS
-    'Hash of the caller''s arguments as given: tells a retry from another request of the same id';
+    'Hash of the caller''s arguments as given, but a key by its name: tells a retry from another '
+    'request of the same id';
 REVOKE ALL ON FUNCTION token_mgmt._request_hash(token_mgmt._request) FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt._replayed(tenant text, user_id text, request_id text, hash bytea)

@@ -49,6 +49,19 @@ def test_concurrent_rotations_by_the_name_hand_out_one_new_key(db, key):
     assert len(keys) == 2 and len(handed_out(keys)) == 1
 
 
+def test_request_is_the_same_by_the_key_that_its_key_was_rotated_to(db, key):
+    statement = "SELECT reservation_id FROM reserve_tokens(NULL, 10, 5, api_key => %s, " \
+        "request_id => 'r1')"
+    with db.connect() as connection:
+        reservation = value(connection, statement, [key])
+        rotated = value(connection, "SELECT api_key FROM rotate_api_key(%s)", [key])
+        assert rotated != key
+        assert value(connection, statement, [rotated]) == reservation
+        assert value(connection, statement, [key]) == reservation
+        other = value(connection, ISSUE, ["alice", "phone"])
+        assert sqlstate(connection, statement, [other]) == "TM005"
+
+
 def test_concurrent_verifications_renew_a_key_once(db, key):
     db.psql("UPDATE token_mgmt.api_key SET expires_at = now() + interval '1 day'")
     answers = at_once(db, lambda c, _: row(c, "SELECT is_valid, new_api_key FROM "
