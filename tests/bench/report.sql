@@ -79,17 +79,20 @@ WHERE q.part = 'messages' AND q.variant = 'sql'
 ORDER BY 1;
 
 \echo 'Reserve + settle: pairs per second, and as a ratio to the same written by hand'
-\echo '(by_hand: BEGIN, UPDATE, INSERT, COMMIT, twice; joined: both in one statement, twice)'
+\echo '(by_hand: BEGIN, UPDATE, INSERT, COMMIT, twice; joined: both in one statement, twice; bare: the'
+\echo 'statements that write the books, on their tables, without any rule)'
 SELECT split_part(b.subject, '-', 1) AS users, split_part(b.subject, '-', 2)::integer AS clients,
     round(b.value) AS books, round(m.value) AS books_with_model,
-    round(h.value) AS by_hand, round(j.value) AS joined,
+    round(h.value) AS by_hand, round(j.value) AS joined, round(f.value) AS bare,
     round((b.value / h.value)::numeric, 2) AS "books / by_hand",
     round((m.value / h.value)::numeric, 2) AS "with_model / by_hand",
-    round((b.value / j.value)::numeric, 2) AS "books / joined"
+    round((b.value / j.value)::numeric, 2) AS "books / joined",
+    round((f.value / h.value)::numeric, 2) AS "bare / by_hand"
 FROM median b
 LEFT JOIN median m ON (m.part, m.subject, m.variant) = ('pair', b.subject, 'books_model')
 JOIN median h ON (h.part, h.subject, h.variant) = ('pair', b.subject, 'by_hand')
 JOIN median j ON (j.part, j.subject, j.variant) = ('pair', b.subject, 'by_hand_joined')
+LEFT JOIN median f ON (f.part, f.subject, f.variant) = ('pair', b.subject, 'bare')
 WHERE b.part = 'pair' AND b.variant = 'books'
 ORDER BY 1 DESC, 2;
 
