@@ -116,13 +116,15 @@ AS $$
 DECLARE
     m token_mgmt.model;
     new_price token_mgmt.price;
+    before jsonb;
     missing text := CASE WHEN register_model.model IS NULL THEN 'model'
         WHEN register_model.encoding IS NULL THEN 'encoding' END;
 BEGIN
     IF missing IS NOT NULL THEN
         PERFORM token_mgmt._raise('22004', missing || ' must not be null', NULL, NULL);
     END IF;
-    PERFORM token_mgmt._check_access(NULL, NULL, 'admin');
+    PERFORM token_mgmt._check_access(NULL, NULL, 'admin'),
+        token_mgmt._lock_config('');
     PERFORM token_mgmt._check_object('options', options,
         ARRAY['encoding_basis', 'window_excludes_output',
         'is_maker', 'released_on', 'deprecated_on', 'long_context_over', 'long_input_usd_per_mtok',
@@ -159,6 +161,10 @@ BEGIN
         PERFORM token_mgmt._raise('22023', format('model "%s" has another maker', m.model), NULL,
             'Register the other one again with options => ''{"is_maker": false}'' first.');
     END IF;
+    SELECT to_jsonb(r) || jsonb_build_object('price',
+        token_mgmt._price_at(m.provider, m.model, now())) INTO before
+    FROM token_mgmt.model r
+    WHERE r.provider = m.provider AND r.model = m.model AND NOT r.is_builtin;
     INSERT INTO token_mgmt.model SELECT m.*
     ON CONFLICT (provider, model, is_builtin) DO UPDATE SET
         (encoding, encoding_basis, context_window, max_input_tokens, max_output_tokens,
@@ -175,6 +181,8 @@ BEGIN
         VALUES (m.provider, m.model, now(), false, new_price)
         ON CONFLICT (provider, model, is_builtin, starts_at) DO UPDATE SET price = excluded.price;
     END IF;
+    PERFORM token_mgmt._trace_config('', 'model', m.provider || '/' || m.model, before, to_jsonb(m)
+        || jsonb_build_object('price', token_mgmt._price_at(m.provider, m.model, now())));
     RETURN m;
 END
 $$;

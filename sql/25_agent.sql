@@ -209,6 +209,7 @@ DECLARE
         'max_story_tokens,max_history_tokens,max_rag_tokens,max_completion_tokens,safety_tokens,'
         'precedence,history_grows,system_over,follow_usage,enable_summarization,'
         'summarize_threshold,summarize_at,block_images,keep_images,redact}';
+    before token_mgmt.agent;
     a token_mgmt.agent;
 BEGIN
     IF agent IS NULL OR settings IS NULL THEN
@@ -221,21 +222,19 @@ BEGIN
         token_mgmt._check_identity('agent', agent),
         token_mgmt._check_object('settings', settings, known);
     PERFORM token_mgmt._check_agent_setting(s.key, s.value) FROM jsonb_each(settings) s;
+    PERFORM token_mgmt._lock_config(in_tenant);
+    SELECT r.* INTO before FROM token_mgmt.agent r
+    WHERE r.tenant = in_tenant AND r.agent = set_agent.agent;
     -- What the shipped profile of this name says holds on where it is not set; else the defaults,
-    -- which only the table knows. Two first calls at once meet here, and the later one goes on with
-    -- the earlier one's row.
-    LOOP
-        INSERT INTO token_mgmt.agent SELECT (jsonb_populate_record(s, jsonb_build_object(
-            'tenant', in_tenant))).* FROM token_mgmt.agent s
-        WHERE s.tenant = '*' AND s.agent = set_agent.agent
-        ON CONFLICT ON CONSTRAINT agent_pkey DO NOTHING;
-        INSERT INTO token_mgmt.agent (tenant, agent) VALUES (in_tenant, set_agent.agent)
-        ON CONFLICT ON CONSTRAINT agent_pkey DO NOTHING;
-        SELECT r.* INTO a FROM token_mgmt.agent r
-        WHERE r.tenant = in_tenant AND r.agent = set_agent.agent FOR UPDATE;
-        -- Somebody may have dropped it in between.
-        EXIT WHEN FOUND;
-    END LOOP;
+    -- which only the table knows.
+    INSERT INTO token_mgmt.agent SELECT (jsonb_populate_record(s, jsonb_build_object(
+        'tenant', in_tenant))).* FROM token_mgmt.agent s
+    WHERE s.tenant = '*' AND s.agent = set_agent.agent
+    ON CONFLICT ON CONSTRAINT agent_pkey DO NOTHING;
+    INSERT INTO token_mgmt.agent (tenant, agent) VALUES (in_tenant, set_agent.agent)
+    ON CONFLICT ON CONSTRAINT agent_pkey DO NOTHING;
+    SELECT r.* INTO a FROM token_mgmt.agent r
+    WHERE r.tenant = in_tenant AND r.agent = set_agent.agent;
     a := jsonb_populate_record(a, settings);
     IF a.max_completion_tokens::bigint + a.safety_tokens >= a.max_context_tokens THEN
         PERFORM token_mgmt._raise('22023', 'context of the agent leaves no room for a prompt',
@@ -253,6 +252,7 @@ BEGIN
             a.precedence, a.history_grows, a.system_over, a.follow_usage, a.enable_summarization,
             a.summarize_threshold, a.summarize_at, a.block_images, a.keep_images, a.redact)
     WHERE r.tenant = in_tenant AND r.agent = set_agent.agent;
+    PERFORM token_mgmt._trace_config(in_tenant, 'agent', agent, to_jsonb(before), to_jsonb(a));
     RETURN a;
 END
 $$;
@@ -266,15 +266,21 @@ CREATE FUNCTION token_mgmt.drop_agent(agent text, tenant text DEFAULT NULL) RETU
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+    in_tenant text := token_mgmt._tenant(drop_agent.tenant);
+    before token_mgmt.agent;
 BEGIN
     IF agent IS NULL THEN
         PERFORM token_mgmt._raise('22004', 'agent must not be null', NULL, NULL);
     END IF;
     PERFORM token_mgmt._check_identity('tenant', tenant),
-        token_mgmt._check_access(token_mgmt._tenant(tenant), NULL, 'admin');
+        token_mgmt._check_access(in_tenant, NULL, 'admin'),
+        token_mgmt._lock_config(in_tenant);
     DELETE FROM token_mgmt.agent a
-    WHERE a.tenant = token_mgmt._tenant(drop_agent.tenant) AND a.agent = drop_agent.agent;
-    RETURN FOUND;
+    WHERE a.tenant = in_tenant AND a.agent = drop_agent.agent
+    RETURNING * INTO before;
+    PERFORM token_mgmt._trace_config(in_tenant, 'agent', agent, to_jsonb(before), NULL);
+    RETURN before.agent IS NOT NULL;
 END
 $$;
 COMMENT ON FUNCTION token_mgmt.drop_agent(text, text) IS

@@ -92,6 +92,18 @@ COMMENT ON TABLE token_mgmt.quota_change IS
 COMMENT ON COLUMN token_mgmt.quota_change.changed_by IS 'The role that called';
 REVOKE ALL ON token_mgmt.quota_change FROM PUBLIC;
 
+CREATE TABLE token_mgmt.dropped_quota (
+    tenant text NOT NULL,
+    quota_id bigint NOT NULL,
+    dropped_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    CONSTRAINT dropped_quota_pkey PRIMARY KEY (tenant, quota_id)
+);
+SELECT pg_catalog.pg_extension_config_dump('token_mgmt.dropped_quota', '');
+COMMENT ON TABLE token_mgmt.dropped_quota IS
+    'Quotas that are gone and whose periods are still there, for the worker to remove. Written by '
+    'drop_quota() and, where it changes the kind, set_quota()';
+REVOKE ALL ON token_mgmt.dropped_quota FROM PUBLIC;
+
 CREATE TABLE token_mgmt.priority_share (
     tenant text NOT NULL,
     priority text NOT NULL,
@@ -115,18 +127,6 @@ END
 $$;
 COMMENT ON FUNCTION token_mgmt._tenant(text) IS
     'The argument, else setting token_mgmt.tenant if not empty, else default';
-
--- For the transaction, and on nothing that a reservation meets.
-CREATE FUNCTION token_mgmt._lock_config(tenant text) RETURNS void
-    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
-AS $$
-BEGIN
-    PERFORM pg_advisory_xact_lock(hashtextextended('token_mgmt ' || tenant, 0));
-END
-$$;
-COMMENT ON FUNCTION token_mgmt._lock_config(text) IS
-    'Lets one transaction at a time change a tenant''s quotas';
-REVOKE ALL ON FUNCTION token_mgmt._lock_config(text) FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt._priority_share(tenant text, priority text) RETURNS numeric
     LANGUAGE plpgsql STABLE PARALLEL SAFE

@@ -172,6 +172,19 @@ COMMENT ON FUNCTION token_mgmt._trace_quota(text, token_mgmt.quota, token_mgmt.q
 REVOKE ALL ON FUNCTION token_mgmt._trace_quota(text, token_mgmt.quota, token_mgmt.quota)
     FROM PUBLIC;
 
+CREATE FUNCTION token_mgmt._remove_quota(q token_mgmt.quota) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    DELETE FROM token_mgmt.quota o WHERE o.tenant = q.tenant AND o.quota_id = q.quota_id;
+    INSERT INTO token_mgmt.dropped_quota (tenant, quota_id) VALUES (q.tenant, q.quota_id);
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._remove_quota(token_mgmt.quota) IS
+    'Removes a quota; its periods are the worker''s to remove, once nothing can touch them';
+REVOKE ALL ON FUNCTION token_mgmt._remove_quota(token_mgmt.quota) FROM PUBLIC;
+
 CREATE FUNCTION token_mgmt.set_quota(
     scope text, value text, period text, amount numeric, metric text DEFAULT 'tokens',
     time_zone text DEFAULT NULL, tenant text DEFAULT NULL, options jsonb DEFAULT '{}'
@@ -262,8 +275,7 @@ BEGIN
     PERFORM token_mgmt._check_quota(q);
     IF before.kind <> q.kind THEN
         -- Periods of different kinds would meet in one row.
-        DELETE FROM token_mgmt.quota o
-        WHERE o.tenant = before.tenant AND o.quota_id = before.quota_id;
+        PERFORM token_mgmt._remove_quota(before);
     END IF;
     -- Two versions at a time: an increase that ends counts as a change of its own.
     INSERT INTO token_mgmt.quota AS o (tenant, scope, value, metric, period, amount, time_zone,
@@ -302,16 +314,16 @@ DECLARE
 BEGIN
     PERFORM token_mgmt._check_access(in_tenant, NULL, 'admin'),
         token_mgmt._lock_config(in_tenant);
-    DELETE FROM token_mgmt.quota q
+    SELECT q.* INTO before FROM token_mgmt.quota q
     WHERE q.tenant = in_tenant AND q.scope = drop_quota.scope
         AND q.value = token_mgmt._quota_value(drop_quota.scope, drop_quota.value, in_tenant)
         AND q.metric = drop_quota.metric
-        AND q.period = token_mgmt._period_name(drop_quota.period)
-    RETURNING * INTO before;
-    IF before.quota_id IS NULL THEN
+        AND q.period = token_mgmt._period_name(drop_quota.period);
+    IF NOT FOUND THEN
         RETURN false;
     END IF;
-    PERFORM token_mgmt._trace_quota('drop', before, NULL);
+    PERFORM token_mgmt._remove_quota(before),
+        token_mgmt._trace_quota('drop', before, NULL);
     RETURN true;
 END
 $$;
@@ -326,6 +338,8 @@ CREATE FUNCTION token_mgmt.set_priority_share(
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    in_tenant text := token_mgmt._tenant(set_priority_share.tenant);
+    before token_mgmt.priority_share;
     result token_mgmt.priority_share;
 BEGIN
     IF priority IS NULL OR share IS NULL THEN
@@ -340,12 +354,16 @@ BEGIN
             'Give a number above 0 and at most 1.');
     END IF;
     PERFORM token_mgmt._check_identity('tenant', tenant),
-        token_mgmt._check_access(token_mgmt._tenant(tenant), NULL, 'admin');
+        token_mgmt._check_access(in_tenant, NULL, 'admin'),
+        token_mgmt._lock_config(in_tenant);
+    SELECT s.* INTO before FROM token_mgmt.priority_share s
+    WHERE s.tenant = in_tenant AND s.priority = set_priority_share.priority;
     INSERT INTO token_mgmt.priority_share AS s (tenant, priority, share)
-    VALUES (token_mgmt._tenant(set_priority_share.tenant), set_priority_share.priority,
-        set_priority_share.share)
+    VALUES (in_tenant, set_priority_share.priority, set_priority_share.share)
     ON CONFLICT ON CONSTRAINT priority_share_pkey DO UPDATE SET share = excluded.share
     RETURNING * INTO result;
+    PERFORM token_mgmt._trace_config(in_tenant, 'priority', priority, to_jsonb(before),
+        to_jsonb(result));
     RETURN result;
 END
 $$;

@@ -95,6 +95,25 @@ COMMENT ON FUNCTION token_mgmt._check_level(text) IS
     'Refuses (22023) what is no level of access; NULL passes';
 REVOKE ALL ON FUNCTION token_mgmt._check_level(text) FROM PUBLIC;
 
+CREATE FUNCTION token_mgmt._trace_access(
+    role text, before token_mgmt.role_access, after token_mgmt.role_access
+) RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM token_mgmt._trace_config(coalesce(before.tenant, after.tenant, ''), 'access', role,
+        to_jsonb(before), to_jsonb(after));
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._trace_access(
+    text, token_mgmt.role_access, token_mgmt.role_access
+) IS
+    'Leaves a trace of a grant that was given or taken back. Not STRICT: the other one is NULL';
+REVOKE ALL ON FUNCTION token_mgmt._trace_access(
+    text, token_mgmt.role_access, token_mgmt.role_access
+) FROM PUBLIC;
+
 -- With the rights of its caller, who needs those to grant: the extension's owner or a superuser.
 CREATE FUNCTION token_mgmt.grant_access(
     role text, level text, tenant text DEFAULT NULL, user_id text DEFAULT NULL
@@ -104,6 +123,7 @@ CREATE FUNCTION token_mgmt.grant_access(
 AS $$
 DECLARE
     of_role oid := token_mgmt._role(role);
+    is_new boolean;
     result token_mgmt.role_access;
 BEGIN
     IF level IS NULL THEN
@@ -125,10 +145,14 @@ BEGIN
     VALUES (of_role, grant_access.level::token_mgmt.access_level, grant_access.tenant,
         grant_access.user_id)
     ON CONFLICT DO NOTHING;
+    is_new := FOUND;
     SELECT a.* INTO result FROM token_mgmt.role_access a
     WHERE a.role = of_role AND a.level::text = grant_access.level
         AND a.tenant IS NOT DISTINCT FROM grant_access.tenant
         AND a.user_id IS NOT DISTINCT FROM grant_access.user_id;
+    IF is_new THEN
+        PERFORM token_mgmt._trace_access(role, NULL, result);
+    END IF;
     PERFORM token_mgmt._give_privileges(of_role);
     RETURN result;
 END
@@ -148,16 +172,22 @@ CREATE FUNCTION token_mgmt.revoke_access(
 AS $$
 DECLARE
     of_role oid := token_mgmt._role(role);
-    removed integer;
+    gone token_mgmt.role_access;
+    removed integer := 0;
 BEGIN
     PERFORM token_mgmt._check_level(level);
     LOCK TABLE token_mgmt.role_access IN SHARE ROW EXCLUSIVE MODE;
-    DELETE FROM token_mgmt.role_access a
-    WHERE a.role = of_role
-        AND (revoke_access.level IS NULL OR a.level::text = revoke_access.level)
-        AND (revoke_access.tenant IS NULL OR a.tenant = revoke_access.tenant)
-        AND (revoke_access.user_id IS NULL OR a.user_id = revoke_access.user_id);
-    GET DIAGNOSTICS removed = ROW_COUNT;
+    FOR gone IN
+        DELETE FROM token_mgmt.role_access a
+        WHERE a.role = of_role
+            AND (revoke_access.level IS NULL OR a.level::text = revoke_access.level)
+            AND (revoke_access.tenant IS NULL OR a.tenant = revoke_access.tenant)
+            AND (revoke_access.user_id IS NULL OR a.user_id = revoke_access.user_id)
+        RETURNING a.*
+    LOOP
+        PERFORM token_mgmt._trace_access(role, gone, NULL);
+        removed := removed + 1;
+    END LOOP;
     PERFORM token_mgmt._give_privileges(of_role);
     RETURN removed;
 END

@@ -272,3 +272,24 @@ REVOKE ALL ON FUNCTION @extschema@.record_usage(
     text, integer, integer, text, integer, integer, integer, text, text, numeric, text, text, text,
     text, text, text, text, jsonb, jsonb, text, jsonb
 ) FROM PUBLIC;
+
+-- What is left out is as the function has it, so that a retry in the other form is the same call.
+CREATE PROCEDURE @extschema@.record_usage(INOUT request jsonb)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
+    SET plan_cache_mode = force_generic_plan
+AS $$
+BEGIN
+    request := jsonb_strip_nulls(to_jsonb(token_mgmt._record(jsonb_populate_record(
+        NULL::token_mgmt._unreserved, jsonb '{"cached_tokens": 0, "cache_write_tokens": 0, '
+            '"reasoning_tokens": 0, "options": {}}'
+        || token_mgmt._request_from(request, ARRAY['user_id', 'prompt_tokens',
+            'completion_tokens', 'model', 'cached_tokens', 'cache_write_tokens',
+            'reasoning_tokens', 'content', 'completion_content', 'cost', 'priority', 'api_key',
+            'team', 'session_id', 'agent', 'endpoint', 'request_id', 'breakdown', 'metadata',
+            'tenant', 'options'])))));
+END
+$$;
+COMMENT ON PROCEDURE @extschema@.record_usage(jsonb) IS
+    'CALL form of record_usage: its arguments as one JSON object in, the entry as JSON out';
+REVOKE ALL ON PROCEDURE @extschema@.record_usage(jsonb) FROM PUBLIC;

@@ -160,6 +160,74 @@ COMMENT ON FUNCTION token_mgmt._remove_periods(integer) IS
     'Removes up to max_rows closed periods of an hour and less that no reservation can still touch';
 REVOKE ALL ON FUNCTION token_mgmt._remove_periods(integer) FROM PUBLIC;
 
+-- Buckets, sliding windows and totals have rows that never close. What nobody may touch any more is
+-- found by the quotas that are gone, never by a look at all periods.
+CREATE FUNCTION token_mgmt._remove_dropped_quotas(max_rows integer) RETURNS integer
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    at timestamptz := clock_timestamp();
+    too_late timestamptz := at - token_mgmt._seconds_setting('late_settle_interval')
+        - interval '1 hour';
+    d token_mgmt.dropped_quota;
+    gone token_mgmt.dropped_quota[] := '{}';
+    done integer := 0;
+    removed integer;
+BEGIN
+    -- In its first day the database may be one that is being restored, reservations last.
+    IF NOT EXISTS (SELECT FROM token_mgmt.installation i
+        WHERE i.installed_at < at - interval '1 day')
+    THEN
+        RETURN 0;
+    END IF;
+    FOR d IN
+        SELECT o.* FROM token_mgmt.dropped_quota o
+        -- A call that saw the quota just before has long ended; and if it has not, its row is
+        -- locked, or shows what it holds.
+        WHERE o.dropped_at < too_late
+            AND NOT EXISTS (
+                SELECT FROM token_mgmt.reservation r CROSS JOIN LATERAL unnest(r.allocations) a
+                WHERE (r.state = 'held' OR r.state = 'expired' AND r.expires_at > too_late)
+                    AND r.tenant = o.tenant AND a.quota_id = o.quota_id)
+        ORDER BY o.dropped_at
+        FOR UPDATE OF o SKIP LOCKED
+    LOOP
+        EXIT WHEN done >= max_rows;
+        WITH free AS (
+            SELECT p.scope_value, p.starts_at, p.slot FROM token_mgmt.quota_period p
+            WHERE p.tenant = d.tenant AND p.quota_id = d.quota_id AND p.held = 0
+            -- Slot 0 first: a period without it is none that audit() would miss a slot in.
+            ORDER BY p.scope_value, p.starts_at, p.slot LIMIT max_rows - done
+            FOR UPDATE SKIP LOCKED
+        )
+        DELETE FROM token_mgmt.quota_period p
+        USING free f
+        WHERE p.tenant = d.tenant AND p.quota_id = d.quota_id AND p.scope_value = f.scope_value
+            AND p.starts_at = f.starts_at AND p.slot = f.slot;
+        GET DIAGNOSTICS removed = ROW_COUNT;
+        done := done + removed;
+        IF NOT EXISTS (SELECT FROM token_mgmt.quota_period p
+            WHERE p.tenant = d.tenant AND p.quota_id = d.quota_id)
+        THEN
+            DELETE FROM token_mgmt.dropped_quota o
+            WHERE o.tenant = d.tenant AND o.quota_id = d.quota_id;
+            gone := gone || d;
+            done := done + 1;
+        END IF;
+    END LOOP;
+    IF gone <> '{}' THEN
+        DELETE FROM token_mgmt.ledger_carried c USING unnest(gone) g
+        WHERE c.tenant = g.tenant AND c.quota_id = g.quota_id;
+    END IF;
+    RETURN done;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._remove_dropped_quotas(integer) IS
+    'Removes up to max_rows periods of dropped quotas that no reservation can still touch, an hour '
+    'and token_mgmt.late_settle_interval after the drop at the soonest';
+REVOKE ALL ON FUNCTION token_mgmt._remove_dropped_quotas(integer) FROM PUBLIC;
+
 CREATE FUNCTION token_mgmt._remove_reservations(max_rows integer) RETURNS integer
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
     SET search_path = pg_catalog, pg_temp

@@ -140,6 +140,7 @@ CREATE FUNCTION token_mgmt.set_alert_rule(
 AS $$
 DECLARE
     target record;
+    before token_mgmt.alert_rule;
     result token_mgmt.alert_rule;
 BEGIN
     IF kind IS NULL OR scope IS NULL OR value IS NULL THEN
@@ -158,6 +159,10 @@ BEGIN
             'To have no alerts, set is_enabled to false; for 80 % of a quota give 0.8.');
     END IF;
     target := token_mgmt._alert_target(tenant, token_mgmt._rule_scope(kind, scope), value);
+    PERFORM token_mgmt._lock_config(target.tenant);
+    SELECT r.* INTO before FROM token_mgmt.alert_rule r
+    WHERE r.tenant = target.tenant AND r.kind = set_alert_rule.kind AND r.scope = target.scope
+        AND r.value = target.value;
     INSERT INTO token_mgmt.alert_rule AS r (tenant, kind, scope, value, thresholds, is_enabled)
     VALUES (target.tenant, set_alert_rule.kind, target.scope, target.value,
         (SELECT array_agg(DISTINCT t ORDER BY t) FROM unnest(set_alert_rule.thresholds) t),
@@ -167,6 +172,9 @@ BEGIN
             is_enabled = coalesce(set_alert_rule.is_enabled, r.is_enabled),
             updated_at = clock_timestamp()
     RETURNING * INTO result;
+    PERFORM token_mgmt._trace_config(target.tenant, 'alert',
+        concat_ws('/', kind, target.scope, target.value),
+        to_jsonb(before) - 'updated_at', to_jsonb(result) - 'updated_at');
     RETURN result;
 END
 $$;
@@ -185,21 +193,29 @@ CREATE FUNCTION token_mgmt.mute_alerts(
 AS $$
 DECLARE
     target record;
+    before token_mgmt.alert_mute;
+    after token_mgmt.alert_mute;
 BEGIN
     IF scope IS NULL OR value IS NULL THEN
         PERFORM token_mgmt._raise('22004', 'scope and value must not be null', NULL,
             'To mute all alerts of a scope, give the value *.');
     END IF;
     target := token_mgmt._alert_target(tenant, scope, value);
+    PERFORM token_mgmt._lock_config(target.tenant);
+    SELECT m.* INTO before FROM token_mgmt.alert_mute m
+    WHERE m.tenant = target.tenant AND m.scope = target.scope AND m.value = target.value;
     IF until IS NULL THEN
         DELETE FROM token_mgmt.alert_mute m
         WHERE m.tenant = target.tenant AND m.scope = target.scope AND m.value = target.value;
-        RETURN false;
+    ELSE
+        INSERT INTO token_mgmt.alert_mute (tenant, scope, value, muted_until)
+        VALUES (target.tenant, target.scope, target.value, until)
+        ON CONFLICT ON CONSTRAINT alert_mute_pkey DO UPDATE SET muted_until = excluded.muted_until
+        RETURNING * INTO after;
     END IF;
-    INSERT INTO token_mgmt.alert_mute (tenant, scope, value, muted_until)
-    VALUES (target.tenant, target.scope, target.value, until)
-    ON CONFLICT ON CONSTRAINT alert_mute_pkey DO UPDATE SET muted_until = excluded.muted_until;
-    RETURN until > clock_timestamp();
+    PERFORM token_mgmt._trace_config(target.tenant, 'mute',
+        concat_ws('/', target.scope, target.value), to_jsonb(before), to_jsonb(after));
+    RETURN coalesce(until > clock_timestamp(), false);
 END
 $$;
 COMMENT ON FUNCTION token_mgmt.mute_alerts(text, text, timestamptz, text) IS

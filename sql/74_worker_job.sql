@@ -13,6 +13,7 @@ AS $$
         ('close periods', '0', 'token_mgmt._close_periods($1)'),
         ('expire holds', '0', 'token_mgmt._expire_holds($1)'),
         ('remove periods', '0', 'token_mgmt._remove_periods($1)'),
+        ('remove dropped quotas', '1 minute', 'token_mgmt._remove_dropped_quotas($1)'),
         ('remove reservations', '0', 'token_mgmt._remove_reservations($1)'),
         ('open ledger months', '0', 'token_mgmt._open_ledger_months()'),
         ('roll up ledger', '0', 'token_mgmt._roll_up($1)'),

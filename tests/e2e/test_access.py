@@ -218,7 +218,8 @@ def contents(db):
     """Every row that a call could write; the worker writes others meanwhile."""
     return {table: db.psql(f"SELECT t FROM token_mgmt.{table} t ORDER BY t::text")
             for table in ("quota", "quota_period", "priority_share", "reservation", "usage_ledger",
-                          "session", "message", "agent", "api_key", "role_access")}
+                          "session", "message", "agent", "api_key", "role_access",
+                          "config_change", "dropped_quota")}
 
 
 @pytest.mark.parametrize("level", ["reader", "app", "admin"])

@@ -8,7 +8,8 @@ TABLES = ["quota", "quota_period", "reservation", "usage_ledger", "usage_ledger_
           "priority_share", "worker_job", "alert_rule", "alert_mute", "alert", "alert_log", "alert_sweep",
           "quota_status", "open_reservations", "worker_status", "role_access", "api_key", "api_keys",
           "_my_access", "ledger_unrolled", "ledger_carried", "usage_rollup", "session_rollup",
-          "installation", "usage_hourly", "usage_daily", "quota_change", "hot_quota", "quota_wait"]
+          "installation", "usage_hourly", "usage_daily", "quota_change", "hot_quota", "quota_wait",
+          "config_change", "dropped_quota"]
 MESSAGES = '[{"role": "user", "content": "Hi"}]'
 
 
@@ -39,6 +40,7 @@ def test_role_without_grants_counts_and_fits_and_no_more(db, role):
             f"SELECT settle_tokens('{reservation}', 1, 1)",
             f"SELECT release_tokens('{reservation}')",
             "CALL reserve_tokens('{}')", "CALL settle_tokens('{}')",
+            "CALL record_usage(request => '{}')",
             "SELECT token_mgmt.set_quota('user', 'alice', 'day', 1)",
             "SELECT token_mgmt.drop_quota('user', 'alice', 'day')",
             "SELECT token_mgmt.set_priority_share('high', 1)",

@@ -32,6 +32,7 @@ WRITING = [
     "SELECT release_tokens('{held}')",
     "SELECT settle_usage('{held}', '{\"input_tokens\": 1, \"output_tokens\": 1}')",
     "SELECT record_usage('alice', 10)",
+    "CALL record_usage(request => '{\"user_id\": \"alice\", \"prompt_tokens\": 10}')",
     "SELECT extend_reservation('{held}', '1 day')",
     "SELECT report_progress('{held}', 10)",
     "SELECT token_mgmt.reset_quota('user', 'alice', 'total')",

@@ -44,6 +44,8 @@ BEGIN
     DELETE FROM token_mgmt.completion_history;
     DELETE FROM token_mgmt.quota_period;
     DELETE FROM token_mgmt.quota;
+    DELETE FROM token_mgmt.dropped_quota;
+    DELETE FROM token_mgmt.config_change;
     DELETE FROM token_mgmt.priority_share;
     DELETE FROM token_mgmt.alert;
     DELETE FROM token_mgmt.alert_rule;

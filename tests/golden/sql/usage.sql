@@ -99,6 +99,13 @@ INSERT INTO token_mgmt.hot_quota SELECT tenant, quota_id, 'hot', 4, now() FROM t
 SELECT total_tokens, flags FROM record_usage('hot', 90);
 SELECT total_tokens, flags FROM record_usage('hot', 90);
 SELECT slot, allowance, used, held FROM token_mgmt.quota_period WHERE scope_value = 'hot' ORDER BY slot;
+-- The CALL form: a retry in the other form is the same call.
+CALL record_usage(request => '{"user_id": "cal", "prompt_tokens": 7, "completion_tokens": 2, "request_id": "r-1"}') \gset
+SELECT :'request'::jsonb - '{reservation_id,entry_id,recorded_at}'::text[] AS entry;
+SELECT entry_id = (:'request'::jsonb ->> 'entry_id')::bigint AS is_same FROM record_usage('cal', 7, 2, request_id => 'r-1');
+SELECT * FROM show_error($$CALL record_usage(request => '{"user_id": "uma"}')$$);
+SELECT * FROM show_error($$CALL record_usage(request => '{"user": "uma"}')$$);
+SELECT * FROM show_error($$CALL record_usage(request => NULL)$$);
 SELECT * FROM show_error($$SELECT record_usage('uma')$$);
 SELECT * FROM show_error($$SELECT record_usage(NULL, 1)$$);
 SELECT * FROM show_error($$SELECT record_usage('uma', 1, content => 'x')$$);

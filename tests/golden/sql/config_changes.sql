@@ -1,0 +1,40 @@
+SELECT clean_books();
+-- Each change leaves one trace, what changes nothing leaves none.
+SELECT share FROM token_mgmt.set_priority_share('low', 0.1);
+SELECT share FROM token_mgmt.set_priority_share('low', 0.10);
+SELECT share FROM token_mgmt.set_priority_share('low', 0.15);
+SELECT max_context_tokens FROM token_mgmt.set_agent('helper', '{"max_context_tokens": 8000}');
+SELECT max_context_tokens FROM token_mgmt.set_agent('helper', '{"max_context_tokens": 8000}');
+SELECT keep_images FROM token_mgmt.set_agent('helper', '{"keep_images": 2}');
+SELECT token_mgmt.drop_agent('helper'), token_mgmt.drop_agent('helper');
+SELECT model FROM token_mgmt.register_model('tuned', 'o200k_base', 1000, input_usd_per_mtok => 2, output_usd_per_mtok => 3);
+SELECT model FROM token_mgmt.register_model('tuned', 'o200k_base', 1000);
+SELECT model FROM token_mgmt.register_model('tuned', 'o200k_base', 2000);
+SELECT model FROM token_mgmt.register_model('tuned', 'o200k_base', 2000, input_usd_per_mtok => 4, output_usd_per_mtok => 3);
+SELECT thresholds FROM token_mgmt.set_alert_rule('quota_threshold', '{0.5}', scope => 'team', value => 'ops', tenant => 'shop');
+SELECT thresholds FROM token_mgmt.set_alert_rule('quota_threshold', '{0.5}', scope => 'team', value => 'ops', tenant => 'shop');
+SELECT is_enabled FROM token_mgmt.set_alert_rule('quota_threshold', is_enabled => false, scope => 'team', value => 'ops', tenant => 'shop');
+SELECT is_enabled FROM token_mgmt.set_alert_rule('job_failing', is_enabled => false);
+SELECT token_mgmt.mute_alerts('user', 'robot', 'infinity'), token_mgmt.mute_alerts('user', 'robot', 'infinity');
+SELECT token_mgmt.mute_alerts('user', 'robot', NULL), token_mgmt.mute_alerts('user', 'robot', NULL);
+CREATE ROLE golden_gateway;
+SELECT level FROM token_mgmt.grant_access('golden_gateway', 'app', 'shop', 'ann');
+SELECT level FROM token_mgmt.grant_access('golden_gateway', 'app', 'shop', 'ann');
+SELECT level FROM token_mgmt.grant_access('golden_gateway', 'reader');
+SELECT token_mgmt.revoke_access('golden_gateway'), token_mgmt.revoke_access('golden_gateway');
+DROP ROLE golden_gateway;
+SELECT tenant, kind, name, before - hidden AS before, after - hidden AS after, changed_by = current_user AS by_me
+FROM token_mgmt.config_change, CAST('{granted_at,granted_by,redact,tenant,precedence,system_over,follow_usage,summarize_at,history_grows,
+    safety_tokens,max_rag_tokens,max_history_tokens,summarize_threshold,enable_summarization,max_completion_tokens,source,encoding,
+    is_maker,modality,provider,is_builtin,encoding_basis,window_excludes_output}' AS text[]) hidden
+ORDER BY change_id;
+
+-- load_config() leaves the traces of what it sets; an unchanged dump none.
+DELETE FROM token_mgmt.config_change;
+SELECT token_mgmt.load_config('{"tenant": "shop", "priorities": {"low": 0.1}, "agents": [{"agent": "helper"}],
+    "alerts": [{"kind": "quota_threshold", "thresholds": [0.5]}], "mutes": [{"scope": "user", "value": "robot", "until": "infinity"}],
+    "quotas": [{"scope": "user", "value": "*", "period": "day", "amount": 100}]}') AS changed;
+SELECT tenant, kind, name, before FROM token_mgmt.config_change ORDER BY kind;
+SELECT token_mgmt.load_config(token_mgmt.dump_config('shop')) AS changed;
+SELECT count(*) FROM token_mgmt.config_change;
+DELETE FROM token_mgmt.quota_change;
