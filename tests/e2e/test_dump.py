@@ -37,6 +37,8 @@ TABLES = {
     # What is not rolled up yet may be, by the worker, and the sum is the same.
     "usage_daily": "SELECT to_jsonb(t) FROM token_mgmt.usage_daily t",
     "ledger_carried": "SELECT to_jsonb(t) FROM token_mgmt.ledger_carried t",
+    "config_change": "SELECT to_jsonb(t) FROM token_mgmt.config_change t",
+    "dropped_quota": "SELECT to_jsonb(t) FROM token_mgmt.dropped_quota t",
 }
 
 
@@ -75,7 +77,8 @@ def live_through_two_months(cluster, source):
             token_mgmt.set_quota('user', '*', 'month', 20000),
             token_mgmt.set_quota('team', 'search', 'month', 30000, time_zone => 'Europe/Berlin'),
             token_mgmt.set_quota('model', 'gpt-4o', 'minute', 40000),
-            token_mgmt.set_quota('tenant', 'acme', 'total', 50000, tenant => 'acme');
+            token_mgmt.set_quota('tenant', 'acme', 'total', 50000, tenant => 'acme'),
+            token_mgmt.set_quota('agent', 'gone', 'total', 60000);
         SELECT token_mgmt.set_priority_share('low', 0.1);
         SELECT token_mgmt.register_model('house/tuned-1', 'o200k_base', 64000, 8000,
             input_usd_per_mtok => 1.5, output_usd_per_mtok => 6);
@@ -98,11 +101,14 @@ def live_through_two_months(cluster, source):
                          f"'{source.reservation['given_back']}')")
     cluster.set_instant("2026-11-30 23:50")
     source.reserve("held", 200, more=", team => 'search'")
-    source.reserve("held_too", 1)
+    source.reserve("held_too", 1, more=", agent => 'gone'")
     source.reserve("expired", 30, ttl="1 minute")
     cluster.set_instant("2026-11-30 23:55")
     source.database.psql("SELECT * FROM token_mgmt.run_maintenance()")
     source.reserve("overdue", 40, ttl="1 minute", more=", team => 'search'")
+    source.database.psql("""
+        SELECT token_mgmt.drop_quota('agent', 'gone', 'total');
+        UPDATE token_mgmt.dropped_quota SET dropped_at = dropped_at - interval '2 days';""")
     cluster.set_instant(DUMPED_AT)
     source.before = snapshot(source.database)
     # Those of October are past their retention: only the ledger knows them.
@@ -313,6 +319,9 @@ def test_tables_can_be_restored_in_any_order_with_maintenance_between(
     source.database.run("pg_dump", "-Fc", "-f", str(file))
     restore_in_order(target, file, order, tmp_path)
     assert findings(target) == []
+    # Nothing was taken for gone that had still to come.
+    assert target.psql("SELECT quota_id FROM token_mgmt.quota_period JOIN "
+                       "token_mgmt.dropped_quota USING (tenant, quota_id)") != ""
     wait_until(lambda: target.psql("SELECT state FROM token_mgmt.reservation "
                                    "WHERE user_id = 'overdue'") == "expired",
                what="the expiry of the overdue hold")
