@@ -307,8 +307,8 @@ def reservations_first(lines):
     return sorted(lines, key=lambda line: " reservation " not in line)
 
 
-@pytest.mark.parametrize("order", [reservations_first, lambda lines: list(reversed(lines))],
-                         ids=["reservations first", "last first"])
+@pytest.mark.parametrize("order", [reservations_first, lambda lines: list(reversed(lines)), list],
+                         ids=["reservations first", "last first", "as dumped"])
 def test_tables_can_be_restored_in_any_order_with_maintenance_between(
         sources, old, new, tmp_path, request, order):
     """As a parallel restore does it; and the worker does not wait for its end."""
