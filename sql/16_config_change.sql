@@ -9,7 +9,7 @@ CREATE TABLE token_mgmt.config_change (
     changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT config_change_pkey PRIMARY KEY (tenant, change_id),
     CONSTRAINT config_change_kind_is_known CHECK (
-        kind IN ('priority', 'agent', 'model', 'alert', 'mute', 'access')
+        kind IN ('priority', 'agent', 'model', 'alert', 'mute', 'access', 'api_key')
     )
 );
 SELECT pg_catalog.pg_extension_config_dump('token_mgmt.config_change', '');
@@ -20,8 +20,8 @@ COMMENT ON TABLE token_mgmt.config_change IS
 COMMENT ON COLUMN token_mgmt.config_change.tenant IS
     'Empty for what is no tenant''s: models, alerts of jobs and the worker, access to all tenants';
 COMMENT ON COLUMN token_mgmt.config_change.name IS
-    'The priority, agent, provider/model or role; scope/value of a mute, kind/scope/value of an '
-    'alert rule';
+    'The priority, agent, provider/model, role or API key; scope/value of a mute, kind/scope/value '
+    'of an alert rule';
 COMMENT ON COLUMN token_mgmt.config_change.before IS 'NULL: it was not there';
 COMMENT ON COLUMN token_mgmt.config_change.after IS 'NULL: it was taken away';
 COMMENT ON COLUMN token_mgmt.config_change.changed_by IS 'The role that called';

@@ -25,6 +25,21 @@ COMMENT ON TYPE token_mgmt.verified_key IS
     'Whose key it is, and until when; reason is unknown, revoked or expired where it is not valid. '
     'new_api_key is the one that replaces it, handed out once, where it renews itself';
 
+CREATE FUNCTION token_mgmt._trace_key(before token_mgmt.api_key, after token_mgmt.api_key)
+    RETURNS void
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    PERFORM token_mgmt._trace_config(after.tenant, 'api_key', after.name,
+        to_jsonb(before) - '{hash,previous_hash}'::text[],
+        to_jsonb(after) - '{hash,previous_hash}'::text[]);
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._trace_key(token_mgmt.api_key, token_mgmt.api_key) IS
+    'Leaves a trace of who issued, rotated or revoked a key; never of a hash';
+REVOKE ALL ON FUNCTION token_mgmt._trace_key(token_mgmt.api_key, token_mgmt.api_key) FROM PUBLIC;
+
 CREATE FUNCTION token_mgmt._check_lifetime(what text, lifetime interval) RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
@@ -53,6 +68,7 @@ CREATE FUNCTION @extschema@.issue_api_key(
 AS $$
 DECLARE
     at timestamptz := clock_timestamp();
+    k token_mgmt.api_key;
     result token_mgmt.issued_key;
 BEGIN
     IF user_id IS NULL THEN
@@ -91,12 +107,14 @@ BEGIN
     VALUES (result.tenant, result.name, result.user_id, result.team,
         token_mgmt._hash_of(result.api_key), right(result.api_key, 4), at,
         issue_api_key.expires_in, result.expires_at, issue_api_key.auto_rotate)
-    ON CONFLICT ON CONSTRAINT api_key_pkey DO NOTHING;
+    ON CONFLICT ON CONSTRAINT api_key_pkey DO NOTHING
+    RETURNING * INTO k;
     IF NOT FOUND THEN
         PERFORM token_mgmt._raise('42710', format('API key "%s" already exists', result.name),
             'A name stays its key''s, in reports too, also when it is revoked or expired.',
             'Use another name, or rotate_api_key().');
     END IF;
+    PERFORM token_mgmt._trace_key(NULL, k);
     RETURN result;
 END
 $$;
@@ -129,6 +147,7 @@ BEGIN
     RETURNING s.* INTO k;
     IF FOUND THEN
         result.api_key := secret;
+        PERFORM token_mgmt._trace_key(seen, k);
     ELSE
         SELECT s.* INTO k FROM token_mgmt.api_key s
         WHERE s.tenant = seen.tenant AND s.name = seen.name;
@@ -255,6 +274,7 @@ CREATE FUNCTION @extschema@.revoke_api_key(
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+    before token_mgmt.api_key;
     k token_mgmt.api_key;
 BEGIN
     PERFORM token_mgmt._check_object('options', options, '{}');
@@ -262,10 +282,15 @@ BEGIN
         PERFORM token_mgmt._raise('22023', 'reason is too long',
             format('It has %s characters.', length(reason)), 'Use at most 1000.');
     END IF;
-    k := (token_mgmt._managed_key(api_key, tenant)).key;
+    before := (token_mgmt._managed_key(api_key, tenant)).key;
     UPDATE token_mgmt.api_key s SET revoked_at = clock_timestamp(), revoke_reason = reason
-    WHERE s.tenant = k.tenant AND s.name = k.name AND s.revoked_at IS NULL;
-    RETURN FOUND;
+    WHERE s.tenant = before.tenant AND s.name = before.name AND s.revoked_at IS NULL
+    RETURNING s.* INTO k;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM token_mgmt._trace_key(before, k);
+    RETURN true;
 END
 $$;
 COMMENT ON FUNCTION @extschema@.revoke_api_key(text, text, text, jsonb) IS

@@ -163,7 +163,9 @@ AS $$
 BEGIN
     INSERT INTO token_mgmt.quota_change (tenant, quota_id, action, before, after, changed_by)
     VALUES (coalesce(after.tenant, before.tenant), coalesce(after.quota_id, before.quota_id),
-        action, jsonb_strip_nulls(to_jsonb(before)), jsonb_strip_nulls(to_jsonb(after)),
+        -- A row that was not found is one of nulls.
+        action, nullif(jsonb_strip_nulls(to_jsonb(before)), '{}'),
+        nullif(jsonb_strip_nulls(to_jsonb(after)), '{}'),
         pg_get_userbyid(token_mgmt._caller()));
 END
 $$;
@@ -273,6 +275,9 @@ BEGIN
         END IF;
     END IF;
     PERFORM token_mgmt._check_quota(q);
+    IF token_mgmt._quota_config(before) = token_mgmt._quota_config(q) THEN
+        RETURN before;
+    END IF;
     IF before.kind <> q.kind THEN
         -- Periods of different kinds would meet in one row.
         PERFORM token_mgmt._remove_quota(before);

@@ -95,6 +95,7 @@ CREATE FUNCTION token_mgmt._request_hash(r token_mgmt._request) RETURNS bytea
     SET intervalstyle = 'postgres'
 AS $$
 BEGIN
+    r.options := coalesce(r.options, '{}');
     -- What was rotated in between is the same key.
     IF token_mgmt._is_secret(r.api_key) THEN
         r.api_key := coalesce(((token_mgmt._shown_secret(r.api_key)).key).name, r.api_key);

@@ -17,6 +17,7 @@ BEGIN
         PERFORM token_mgmt._raise('22023', format('unknown on_overflow "%s"', r.on_overflow),
             'It is reduce or refuse here.', 'To fit messages use prepare_request().');
     END IF;
+    r.on_overflow := coalesce(r.on_overflow, 'reduce');
     IF r.request_id IS NOT NULL THEN
         hash := token_mgmt._request_hash(r);
     END IF;
@@ -24,7 +25,6 @@ BEGIN
         PERFORM token_mgmt._check_object('options', r.options, '{}');
     END IF;
     r := token_mgmt._check_request(r);
-    r.on_overflow := coalesce(r.on_overflow, 'reduce');
     IF r.request_id IS NOT NULL THEN
         earlier := token_mgmt._replayed(r.tenant, r.user_id, r.request_id, hash);
         IF earlier.reservation_id IS NOT NULL THEN

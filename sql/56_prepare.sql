@@ -184,10 +184,11 @@ BEGIN
             CASE missing WHEN 'messages' THEN 'Pass messages, or the session_id of a session that '
                 'add_message() has filled.' END);
     END IF;
+    r.on_overflow := coalesce(r.on_overflow, 'fit');
+    r.strategy := coalesce(r.strategy, 'recent');
     IF r.request_id IS NOT NULL THEN
         hash := token_mgmt._request_hash(r);
     END IF;
-    r.on_overflow := coalesce(r.on_overflow, 'fit');
     PERFORM token_mgmt._check_object('options', r.options, NULL);
     r := token_mgmt._check_request(r);
     profile := token_mgmt._agent_profile(r);

@@ -29,6 +29,17 @@ FROM token_mgmt.config_change, CAST('{granted_at,granted_by,redact,tenant,preced
     is_maker,modality,provider,is_builtin,encoding_basis,window_excludes_output}' AS text[]) hidden
 ORDER BY change_id;
 
+-- Keys: never a hash.
+DELETE FROM token_mgmt.config_change;
+SELECT api_key AS key FROM issue_api_key('ann', 'laptop', expires_in => '10 days', tenant => 'shop') \gset
+SELECT api_key IS NOT NULL AS rotated FROM rotate_api_key(:'key', grace => '1 hour');
+SELECT revoke_api_key('laptop', 'lost', tenant => 'shop'), revoke_api_key('laptop', 'again', tenant => 'shop');
+SELECT tenant, name, before IS NULL AS is_new, jsonb_object_keys(after) AS has
+FROM token_mgmt.config_change WHERE kind = 'api_key' AND before IS NULL ORDER BY has;
+SELECT before ? 'rotated_at' AS rotated_before, after ? 'rotated_at' AS rotated, after ->> 'revoke_reason' AS reason,
+    before ? 'hash' OR after ? 'hash' OR before ? 'previous_hash' OR after ? 'previous_hash' AS shows_hash
+FROM token_mgmt.config_change WHERE before IS NOT NULL ORDER BY change_id;
+
 -- load_config() leaves the traces of what it sets; an unchanged dump none.
 DELETE FROM token_mgmt.config_change;
 SELECT token_mgmt.load_config('{"tenant": "shop", "priorities": {"low": 0.1}, "agents": [{"agent": "helper"}],
@@ -37,4 +48,10 @@ SELECT token_mgmt.load_config('{"tenant": "shop", "priorities": {"low": 0.1}, "a
 SELECT tenant, kind, name, before FROM token_mgmt.config_change ORDER BY kind;
 SELECT token_mgmt.load_config(token_mgmt.dump_config('shop')) AS changed;
 SELECT count(*) FROM token_mgmt.config_change;
+DELETE FROM token_mgmt.quota_change;
+-- A quota that is set to what it is leaves none, and is no new version.
+SELECT version FROM token_mgmt.set_quota('user', 'ann', 'day', 500, tenant => 'shop', options => '{"carry_over": 50, "increase": 10, "increase_until": "2100-01-01 00:00+00"}');
+SELECT version FROM token_mgmt.set_quota('user', 'ann', '1 day', 500.0, tenant => 'shop', options => '{"increase_until": "2100-01-01 01:00+01"}');
+SELECT version FROM token_mgmt.set_quota('user', 'ann', 'day', 501, tenant => 'shop');
+SELECT action, before -> 'amount' AS before, after -> 'amount' AS after FROM token_mgmt.quota_change ORDER BY change_id;
 DELETE FROM token_mgmt.quota_change;

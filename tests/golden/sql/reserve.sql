@@ -73,6 +73,11 @@ ROLLBACK;
 -- The CALL form: one JSON object in, one out.
 CALL reserve_tokens('{"user_id": "carl", "prompt_tokens": 1200, "ttl": "1 minute", "priority": "low"}') \gset
 SELECT :'request'::jsonb - 'reservation_id' - 'expires_at' AS grant;
+-- A retry may take the other form, and say what is the default.
+CALL reserve_tokens('{"user_id": "carl", "prompt_tokens": 10, "request_id": "either"}') \gset first_
+SELECT :'first_request'::jsonb ->> 'reservation_id' = reservation_id::text AS is_same
+FROM reserve_tokens('carl', 10, request_id => 'either', on_overflow => 'reduce', options => NULL);
+SELECT (release_tokens((:'first_request'::jsonb ->> 'reservation_id')::uuid)).tokens_released;
 SELECT * FROM show_error($$CALL reserve_tokens('{"user_id": "carl", "tokens": 1}')$$);
 SELECT * FROM show_error($$CALL reserve_tokens('{"prompt_tokens": 1}')$$);
 SELECT * FROM show_error($$CALL reserve_tokens('[1]')$$);
