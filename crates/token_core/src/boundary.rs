@@ -2,6 +2,7 @@
 //!
 //! Graphemes, words and sentences are those of UAX #29.
 
+use crate::sentence;
 use unicode_segmentation::{GraphemeCursor, UnicodeSegmentation};
 
 /// Bytes in which a better place than any is looked for: a quarter of what is kept, and no more
@@ -114,7 +115,7 @@ pub fn best_after(text: &str, at: usize) -> usize {
 
 /// Where sentences start, lines too. The start of what is looked at is none.
 fn sentence_starts(text: &str) -> impl Iterator<Item = usize> {
-    text.split_sentence_bound_indices()
+    sentence::split(text)
         .map(|(start, _)| start)
         .filter(|start| *start > 0)
 }

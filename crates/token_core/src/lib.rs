@@ -14,6 +14,7 @@ pub mod interrupt;
 pub mod parse;
 pub mod relevance;
 pub mod sanitize;
+mod sentence;
 pub mod summary;
 mod terms;
 pub mod window;

@@ -1,16 +1,16 @@
 //! The sentences of a text.
 
 use crate::interrupt;
+use crate::sentence;
 use crate::terms::is_unspaced;
 use std::ops::Range;
-use unicode_segmentation::UnicodeSegmentation;
 
 /// Characters in a row that are neither letter nor digit, after which a sentence ends in any case.
 /// To know whether one ends behind them, unicode-segmentation looks ahead from each: without this
 /// bound, a megabyte of brackets behind a full stop would take hours.
 const MAX_MARKS: usize = 16;
 
-/// A sentence (UAX #29) without the white space around it, or a line that has none.
+/// A sentence without the white space around it, or a line that has none.
 #[derive(Debug)]
 pub struct Sentence {
     /// Bytes in the text.
@@ -24,7 +24,7 @@ pub fn sentences(text: &str) -> Vec<Sentence> {
     let mut sentences: Vec<Sentence> = Vec::new();
     let mut unchecked = 0;
     for piece in pieces(text) {
-        for (offset, sentence) in text[piece.clone()].split_sentence_bound_indices() {
+        for (offset, sentence) in sentence::split(&text[piece.clone()]) {
             unchecked += sentence.len();
             if unchecked >= interrupt::INTERVAL_BYTES {
                 unchecked = 0;
