@@ -133,8 +133,11 @@ DECLARE
     sections jsonb := CASE WHEN e.kind <> 'correction'
         THEN coalesce(u.breakdown, r.prepared -> 'breakdown') END;
 BEGIN
-    IF to_regclass('token_mgmt.usage_ledger_'
-        || to_char(e.recorded_at AT TIME ZONE 'UTC', 'YYYY_MM')) IS NULL
+    -- The size (that of a fork it has not) is asked for its lock: it waits for whoever is opening
+    -- the month and can be seen already, but has not told the other sessions so; to these the
+    -- entry is one of the default partition, which then refuses it (23514).
+    IF pg_relation_size(to_regclass('token_mgmt.usage_ledger_'
+        || to_char(e.recorded_at AT TIME ZONE 'UTC', 'YYYY_MM')), 'init') IS NULL
     THEN
         PERFORM token_mgmt._open_ledger_month(e.recorded_at);
     END IF;

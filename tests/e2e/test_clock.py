@@ -2,6 +2,9 @@
 up, and a clock that moves back gives nothing away. By the clock alone and with the worker
 (complaints 2, 6 and 7)."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 import pytest
 
 from books import findings, row, sqlstate, value
@@ -215,3 +218,22 @@ def test_hold_lasts_for_its_ttl_and_not_longer(timed, moving):
         settled_down(moving)
         assert value(connection, "SELECT is_overdue FROM token_mgmt.open_reservations") is False
     assert findings(moving) == []
+
+
+def test_first_calls_of_a_month_all_find_its_partition(timed, moving):
+    sessions = [moving.connect() for _ in range(12)]
+    barrier = Barrier(len(sessions))
+
+    def record(connection):
+        barrier.wait(60)
+        return sqlstate(connection, "SELECT record_usage('alice', 1, 1)")
+
+    with ThreadPoolExecutor(len(sessions)) as pool:
+        for month in range(60):
+            timed.set_instant(f"{2030 + month // 12}-{month % 12 + 1:02}-03 12:00")
+            assert set(pool.map(record, sessions)) == {None}
+    with moving.connect() as connection:
+        assert value(connection, "SELECT count(*) FROM token_mgmt.usage_ledger") == 60 * 12
+        assert value(connection, "SELECT count(*) FROM token_mgmt.usage_ledger_default") == 0
+    for connection in sessions:
+        connection.close()
