@@ -2,101 +2,20 @@
 reservations, and sums of the ledger. Nothing here locks, waits or fails half-way: an operation is
 a few additions, each of which can be undone as a rolled back transaction undoes it.
 
-Sliding windows and buckets are modelled by what they promise only: in no span is more granted."""
+Sliding windows and buckets are modelled by what they promise only: in no span is more granted. A
+clock that is moved back changes none of this: the time of a window and of a bucket is the latest
+that it has seen, and a period of which rows were removed is not opened again."""
 
 import datetime
-import zoneinfo
 from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 from math import ceil, floor
 
+from books_records import (FOREVER, INPUT, OUTPUT, Flow, Period, asked_completion, charge, cost,
+                           floored, identity, own_time, read, written)
+
 SHARES = {None: Decimal(1), "high": Decimal("0.5"), "medium": Decimal("0.3"), "low": Decimal("0.2")}
-# USD for a token of gpt-4o: prompt, cached prompt, completion.
-INPUT, CACHED, OUTPUT = Decimal("0.0000025"), Decimal("0.00000125"), Decimal("0.00001")
-EPOCH = datetime.datetime(2000, 1, 1, tzinfo=datetime.timezone.utc)
-FOREVER = "-infinity"
-
-
-def asked_completion(request):
-    """The least that will do where none is asked for, without a model to predict by."""
-    if request["completion_tokens"] is None:
-        return request["min_completion_tokens"] or 0
-    return request["completion_tokens"]
-
-
-@dataclass
-class Quota:
-    quota_id: int
-    tenant: str
-    scope: str
-    value: str
-    metric: str
-    period: str
-    kind: str
-    amount: Decimal
-    burst: Decimal
-    time_zone: str
-    carry_over: Decimal
-    is_soft: bool
-    cached_weight: Decimal
-    increase: Decimal
-    created_at: datetime.datetime
-
-    def limit(self):
-        return self.amount + self.increase
-
-    def seconds(self):
-        return {"minute": 60, "00:00:07": 7}[self.period]
-
-    def start(self, at):
-        """First instant of the period that contains this one, as PostgreSQL writes it in UTC."""
-        if self.period == "total":
-            return FOREVER
-        if self.period in ("minute", "00:00:07"):
-            step = datetime.timedelta(seconds=self.seconds())
-            return written(EPOCH + (at - EPOCH) // step * step)
-        local = at.astimezone(zoneinfo.ZoneInfo(self.time_zone))
-        midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
-        if self.period == "month":
-            midnight = midnight.replace(day=1)
-        return written(midnight.astimezone(datetime.timezone.utc))
-
-
-def written(instant):
-    return instant.strftime("%Y-%m-%d %H:%M:%S+00")
-
-
-def read(text):
-    return datetime.datetime.fromisoformat(text)
-
-
-@dataclass
-class Period:
-    limit: Decimal
-    carried: Decimal = Decimal(0)
-    used: Decimal = Decimal(0)
-    held: Decimal = Decimal(0)
-
-    def free(self):
-        return self.limit - self.used - self.held
-
-
-@dataclass(eq=False)
-class Hold:
-    reservation_id: str
-    request: dict
-    prompt: int
-    completion: int
-    reserved_at: datetime.datetime
-    # (quota_id, value, start, metric, cached_weight, amount)
-    allocations: list
-    transaction: object
-    state: str = "held"
-    # None, "late": past its time, "gone": and past the time in which it may still be settled.
-    overdue: str = None
-    usage: tuple = None
-    entry_id: int = None
 
 
 @dataclass
@@ -107,10 +26,14 @@ class Model:
     requests: dict = field(default_factory=dict)
     # (tenant, user): calls, tokens, cost
     ledger: Counter = field(default_factory=Counter)
-    # (quota_id, value): instant and change of a bucket's or window's content
+    # (quota_id, value): what came into a bucket, or went
     flows: dict = field(default_factory=dict)
     # Grants from windows and buckets, to be looked at once it is known what else has ended.
     unchecked: list = field(default_factory=list)
+    step: int = 0
+    # How often the clock was set, and its instant when the present step began.
+    clock_steps: int = 0
+    began: datetime.datetime = None
     undo: list = field(default_factory=list)
 
     def rollback(self, mark=0):
@@ -136,7 +59,7 @@ class Model:
 
     def flow(self, quota_id, value, at, change):
         flows = self.flows.setdefault((quota_id, value), [])
-        event = [at, change]
+        event = Flow(self.clock_steps, at, self.began, change)
         flows.append(event)
         # By identity: two events may be equal.
         self.undo.append(lambda: flows.__setitem__(
@@ -157,43 +80,43 @@ class Model:
                     chosen[q.scope, q.metric, q.period] = q
         return [(q, names[q.scope]) for q in chosen.values()]
 
-    def carried(self, q, value, start):
+    def carried(self, q, value, start, with_overdue=False):
         """What a period that opens now gets from the one before."""
         if not q.carry_over or start == FOREVER or q.created_at >= read(start):
             return Decimal(0)
-        before = self.periods.get(
-            (q.quota_id, value, q.start(read(start) - datetime.timedelta(microseconds=1))))
-        return min(q.carry_over, max(before.free() if before else q.limit(), 0))
+        last = read(start) - datetime.timedelta(microseconds=1)
+        if q.removed_until and last < q.removed_until:
+            return Decimal(0)
+        key = q.quota_id, value, q.start(last)
+        free = self.periods[key].free() if key in self.periods else q.limit()
+        if with_overdue:
+            free += self.overdue(key, read(start))
+        return min(q.carry_over, max(free, 0))
 
-    def period(self, q, value, start):
-        key = (q.quota_id, value, start)
-        if key not in self.periods:
-            extra = self.carried(q, value, start) if q.kind == "fixed" else Decimal(0)
-            self.insert(self.periods, key, Period(q.limit() + extra, extra))
-        return self.periods[key]
-
-    def free(self, q, value, at, with_overdue):
-        start = q.start(at)
+    def free(self, q, value, start, at, with_overdue):
         period = self.periods.get((q.quota_id, value, start))
         if period is None:
             return q.limit() + self.carried(q, value, start)
         free = q.limit() + period.carried - period.used - period.held
-        if with_overdue:
-            free += sum(a[5] for hold in self.holds.values()
-                        if hold.state == "held" and hold.overdue for a in hold.allocations
-                        if a[:3] == (q.quota_id, value, start))
-        return free
+        return free + self.overdue((q.quota_id, value, start), at) if with_overdue else free
 
-    def most(self, request, at, with_overdue):
-        """The most completion tokens that the fixed quotas have room for; negative: not even the
-        prompt."""
+    def overdue(self, key, at):
+        """What holds past their time have in this period."""
+        return sum(a[5] for hold in self.holds.values()
+                   if hold.state == "held" and hold.expires_at <= at
+                   for a in hold.allocations if a[:3] == key)
+
+    def most(self, request, at, with_overdue, starts):
+        """The most completion tokens that the fixed quotas have room for in the periods of these
+        starts, or else the current ones; negative: not even the prompt."""
         share = SHARES[request["priority"]]
         prompt = request["prompt_tokens"]
         most = float("inf")
         for q, value in self.wanted(request):
             if q.kind != "fixed" or q.is_soft:
                 continue
-            free = self.free(q, value, at, with_overdue)
+            start = (starts or {}).get((q.quota_id, value)) or q.start(at)
+            free = self.free(q, value, start, at, with_overdue)
             if q.limit() == 0:
                 most = -1
             elif q.metric == "tokens":
@@ -206,12 +129,12 @@ class Model:
                 most = min(most, floor((free * share - prompt * INPUT) / OUTPUT))
         return most
 
-    def answer(self, request, at, with_overdue):
+    def answer(self, request, at, with_overdue, starts=None):
         """The completion that is granted; None: denied."""
         asked = asked_completion(request)
-        most = self.most(request, at, False)
+        most = self.most(request, at, False, starts)
         if asked > most and with_overdue:
-            most = self.most(request, at, True)
+            most = self.most(request, at, True, starts)
         if asked <= most:
             return asked
         if request["on_overflow"] == "refuse" or asked == 0 \
@@ -222,61 +145,85 @@ class Model:
     def grant(self, hold):
         self.insert(self.holds, hold.reservation_id, hold)
         if hold.request["request_id"]:
-            self.insert(self.requests, (hold.request["tenant"], hold.request["user_id"],
-                                        hold.request["request_id"]), hold)
+            self.insert(self.requests, identity(hold.request), hold)
         wanted = {(q.quota_id, value): q for q, value in self.wanted(hold.request)}
         assert {a[:2] for a in hold.allocations} == set(wanted)
-        periods = [self.period(wanted[a[:2]], a[1], a[2]) for a in hold.allocations]
-        for (quota_id, value, start, metric, _, amount), period in zip(hold.allocations, periods):
+        for quota_id, value, start, metric, _, amount in hold.allocations:
             q = wanted[quota_id, value]
             assert amount == {
                 "tokens": hold.prompt + hold.completion, "requests": 1,
                 "cost": hold.prompt * INPUT + hold.completion * OUTPUT}[metric], (metric, amount)
-            self.put(period, "limit", q.limit() + period.carried)
-            self.add(period, "held", amount)
             if q.kind == "fixed":
-                assert start == q.start(hold.reserved_at), (start, hold.reserved_at)
+                # Where the clock was set back, a period that is still there serves again.
+                assert start in (q.start(hold.reserved_at), q.start_by_clock(hold.reserved_at)), \
+                    (q, start, hold)
+            elif q.kind == "sliding":
+                assert start == self.window_part(q, value, hold.reserved_at), (start, hold)
             else:
                 self.flow(quota_id, value, hold.reserved_at, amount)
-                if not q.is_soft:
-                    self.unchecked.append((q, value, hold.reserved_at))
+            if q.kind != "fixed" and not q.is_soft:
+                self.unchecked.append((q, value, start, hold.reserved_at))
+            if q.kind != "fixed" and (quota_id, value, start) not in self.periods:
+                self.insert(self.periods, (quota_id, value, start), Period(q.limit()))
+            period = self.periods[quota_id, value, start]
+            self.put(period, "limit", q.limit() + period.carried)
+            self.add(period, "held", amount)
+
+    def window_part(self, q, value, at):
+        """Start of the part that is taken from: never an earlier one than the last time."""
+        latest = [key[2] for key in self.periods if key[:2] == (q.quota_id, value)]
+        part = floored(max(at, q.removed_until or at), q.part())
+        return max([written(part), *latest], key=read)
 
     def check_flows(self):
-        for check in self.unchecked:
-            self.check_flow(*check)
+        for q, value, start, at in self.unchecked:
+            if q.kind == "sliding":
+                self.check_window(q, value, read(start))
+            else:
+                self.check_bucket(q, value, at)
         self.unchecked.clear()
 
-    def check_flow(self, q, value, at):
-        flows = sorted(self.flows[q.quota_id, value], key=lambda flow: flow[0])
-        if q.kind == "sliding":
-            span = datetime.timedelta(seconds=q.seconds())
-            taken = sum(
-                charge for hold in self.holds.values() if hold.reserved_at > at - span
-                for charge in self.charged(hold, q.quota_id, value))
-            assert taken <= q.limit(), (q, taken)
-            return
+    def check_window(self, q, value, start):
+        """By the window's own time: what is held and charged in its 60 parts, and one before."""
+        length = 60 * q.part()
+        taken = sum(
+            charge for hold in self.holds.values()
+            for at, charge in self.charged(hold, q.quota_id, value)
+            if start - length <= read(at) <= start)
+        assert taken <= q.limit(), (q, taken)
+
+    def check_bucket(self, q, value, granted_at):
+        """By the bucket's own time: since no instant up to this grant more than it held then, and
+        what has flowed in."""
         inflow = q.amount / q.seconds()
         total = Decimal(0)
-        for since, change in reversed(flows):
-            total += change
-            # An instant is read a little before it is written down.
-            grown = inflow * Decimal((at - since).total_seconds() + 0.01)
-            assert total <= q.burst + q.increase + grown, (q, flows)
+        now = None
+        for flow, began, at in reversed(list(own_time(self.flows[q.quota_id, value]))):
+            if now is None and (flow.clock_step, flow.at) > (self.clock_steps, granted_at):
+                continue
+            now = now or at
+            total += flow.change
+            # Somewhere between these two the bucket was locked.
+            grown = inflow * Decimal((now - began).total_seconds())
+            assert total <= q.burst + q.increase + grown, (q, flow, total, grown)
 
     def charged(self, hold, quota_id, value):
-        """What the hold or its settlement takes from a quota and value."""
+        """What the hold or its settlement takes from a quota and value, and in which part. What a
+        settlement of this very step took beyond the hold may have come after the grants."""
         for a in hold.allocations:
             if a[:2] == (quota_id, value):
                 if hold.state == "held":
-                    yield a[5]
+                    yield a[2], a[5]
                 elif hold.state == "settled":
-                    yield charge(a, hold)
+                    used = charge(a, hold)
+                    yield a[2], min(used, a[5]) if hold.ended_in == self.step else used
 
     def end(self, hold, state, at, usage=None):
         """Gives the hold back and charges what was used, exactly where it was held."""
         was_held = hold.state == "held"
         self.put(hold, "state", state)
         self.put(hold, "usage", usage)
+        self.put(hold, "ended_in", self.step)
         for a in hold.allocations:
             freed = a[5] if was_held else Decimal(0)
             used = charge(a, hold) if usage else Decimal(0)
@@ -291,32 +238,14 @@ class Model:
             self.record((*who, "tokens"), usage[0] + usage[1])
             self.record((*who, "cost"), cost(hold))
 
-    def set_quota(self, q):
-        for quota_id, other in list(self.quotas.items()):
-            if (other.tenant, other.scope, other.value, other.metric, other.period) \
-                    == (q.tenant, q.scope, q.value, q.metric, q.period):
-                assert (quota_id == q.quota_id) == (other.kind == q.kind)
-                self.drop_quota(quota_id)
-        self.quotas[q.quota_id] = q
-        if q.kind != "fixed":
-            # Promised from here on by the new numbers.
-            for key in [key for key in self.flows if key[0] == q.quota_id]:
-                self.flows[key].clear()
+    def remove(self, hold):
+        """Its time of being kept for retries is over; what it has used stays."""
+        hold.is_removed = True
+        if self.requests.get(identity(hold.request)) is hold:
+            del self.requests[identity(hold.request)]
 
-    def drop_quota(self, quota_id):
-        del self.quotas[quota_id]
-
-
-def charge(allocation, hold):
-    _, _, _, metric, weight, _ = allocation
-    prompt, completion, cached = hold.usage
-    if metric == "tokens":
-        return prompt + completion - cached * (1 - weight)
-    return cost(hold) if metric == "cost" else Decimal(1)
-
-
-def cost(hold):
-    prompt, completion, cached = hold.usage
-    if not hold.request["model"]:
-        return Decimal(0)
-    return (prompt - cached) * INPUT + cached * CACHED + completion * OUTPUT
+    def promise_anew(self, quota_id):
+        """Its bucket or window is looked at by the new numbers, from here on."""
+        for key in [key for key in self.flows if key[0] == quota_id]:
+            self.flows[key].clear()
+        self.unchecked = [check for check in self.unchecked if check[0].quota_id != quota_id]

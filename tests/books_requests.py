@@ -1,8 +1,10 @@
 """Requests and quotas at random, small and tight enough to meet each other."""
 
 import json
+from datetime import timedelta
 from decimal import Decimal
 
+ZONES = {"day": "Europe/Berlin", "month": "Australia/Lord_Howe"}
 RULES = [  # tenant, scope, value, metric, period, kinds, options
     ("default", "user", "ann", "tokens", "total", ["fixed"], {}),
     ("default", "user", "ann", "tokens", "minute", ["fixed", "sliding", "bucket"], {}),
@@ -23,7 +25,7 @@ RULES = [  # tenant, scope, value, metric, period, kinds, options
 ]
 REQUEST = ["user_id", "prompt_tokens", "completion_tokens", "model", "priority", "api_key", "team",
            "session_id", "agent", "endpoint", "request_id", "min_completion_tokens", "on_overflow",
-           "tenant"]
+           "tenant", "ttl"]
 
 
 def random_request(rng, number):
@@ -44,6 +46,7 @@ def random_request(rng, number):
         "request_id": f"r{number}" if rng.random() < 0.3 else None,
         "min_completion_tokens": rng.choice([None, min(completion, 10)]),
         "on_overflow": rng.choice(["reduce", "refuse"]),
+        "ttl": rng.choice([None] * 5 + [timedelta(seconds=4), timedelta(days=2)]),
     }
 
 
@@ -65,4 +68,5 @@ def random_rule(rng):
         [(None, None), (None, None), (100, "2199-01-01Z"), (100, "2001-01-01Z")])
     if metric == "cost":
         options["increase"] = options["increase_until"] = None
-    return [scope, name, period, amount, metric, "UTC", tenant, json.dumps(options)]
+    zone = ZONES.get(period, "UTC")
+    return [scope, name, period, amount, metric, zone, tenant, json.dumps(options)]

@@ -1,0 +1,288 @@
+"""What a run asks of the books (e2e/test_model.py): a call keeps its answer, and says whether the
+model agrees with it, and what it does to the model."""
+
+from decimal import Decimal
+
+import psycopg
+
+from books import row
+from books_records import Hold, Quota, asked_completion, cost, identity
+from books_requests import REQUEST
+
+# What a session meets where another one has rows locked, or a timeout: nothing has happened then.
+BROKEN_OFF = {"55P03", "57014", "40P01"}
+RESERVE = "SELECT reservation_id::text, status, prompt_tokens, completion_tokens, warnings " \
+    "FROM {}(%s" + "".join(f", {name} => %s" for name in REQUEST[1:]) + ")"
+SET_QUOTA = "SELECT quota_id, tenant, scope, value, metric, period, kind, amount, burst, " \
+    "time_zone, carry_over, is_soft, cached_weight, CASE WHEN increase_until > " \
+    "clock_timestamp() THEN increase ELSE 0 END, created_at, removed_until FROM " \
+    "token_mgmt.set_quota(%s, %s, %s, %s, %s, %s, %s, %s)"
+
+
+class Call:
+    """Sent once. Its answer is a row, or the SQLSTATE of a refusal."""
+
+    sql = None
+    parameters = ()
+    transaction = row = code = None
+
+    def send(self, connection):
+        try:
+            self.row = row(connection, self.sql, self.parameters)
+        except psycopg.Error as error:
+            if error.sqlstate is None:
+                raise
+            self.code = error.sqlstate
+
+    @property
+    def is_broken_off(self):
+        return self.code in BROKEN_OFF
+
+    @property
+    def outcome(self):
+        return f"{type(self).__name__} {self.code or ''}".strip()
+
+    def __repr__(self):
+        return f"{type(self).__name__}({self.parameters}): {self.row or self.code}"
+
+    # A call that has changed the books has an instant, at, when all it needed was locked: with
+    # others it happened in the order of these. Two answers of one key are of one change.
+
+    def change(self, model, reader):
+        """The key of what it has changed, with at set; None: nothing."""
+        return None
+
+    def agrees(self, model, alone):
+        """Whether the change is what the model would have done at this moment."""
+        raise NotImplementedError
+
+    def apply(self, model):
+        raise NotImplementedError
+
+    def is_right(self, model, at, alone):
+        """Whether this is the answer of a call that changes nothing."""
+        return self.code is None
+
+
+class Reserve(Call):
+    def __init__(self, request, is_raising):
+        self.request = request
+        self.sql = RESERVE.format("reserve_tokens" if is_raising else "try_reserve_tokens")
+        self.parameters = [request[name] for name in REQUEST]
+
+    @property
+    def is_denied(self):
+        return self.code == "TM001" or self.row is not None and self.row[1] == "denied"
+
+    @property
+    def reservation_id(self):
+        return self.row[0] if self.row else None
+
+    @property
+    def outcome(self):
+        return f"Reserve {self.code or self.row[1]}"
+
+    def change(self, model, reader):
+        if self.reservation_id is None or self.reservation_id in model.holds:
+            return None
+        self.at, expires_at, allocations = row(
+            reader, "SELECT reserved_at, expires_at, to_jsonb(ARRAY(SELECT ARRAY[a.quota_id::text, "
+            "a.scope_value, a.starts_at::text, a.metric, coalesce(a.cached_weight, 1)::text, "
+            "a.amount::text] FROM unnest(r.allocations) a)) FROM token_mgmt.reservation r "
+            "WHERE r.reservation_id = %s", [self.reservation_id])
+        self.hold = Hold(
+            self.reservation_id, self.request, *self.row[2:4], self.at,
+            [(int(a[0]), *a[1:4], Decimal(a[4]), Decimal(a[5])) for a in allocations],
+            expires_at, self.transaction)
+        return self.reservation_id
+
+    def agrees(self, model, alone):
+        wanted = model.wanted(self.request)
+        _, status, prompt, completion, notes = self.row
+        asked = asked_completion(self.request)
+        if {a[:2] for a in self.hold.allocations} != {(q.quota_id, name) for q, name in wanted}:
+            return False
+        # What overdue holds have is free, unless another session has them locked.
+        starts = {a[:2]: a[2] for a in self.hold.allocations}
+        most = model.answer(self.request, self.at, True, starts)
+        least = most if alone else model.answer(self.request, self.at, False, starts)
+        if least is None or any(q.kind != "fixed" for q, _ in wanted):
+            least = 0
+        fewest_notes, most_notes = (self.passed(model, overdue) for overdue in (True, False))
+        return most is not None and least <= completion <= most \
+            and prompt == self.request["prompt_tokens"] \
+            and status == ("granted" if completion == asked else "reduced") \
+            and fewest_notes <= sum("soft limit" in note for note in notes) <= most_notes
+
+    def passed(self, model, with_overdue):
+        """How many soft quotas have less than nothing left."""
+        return sum(
+            model.free(model.quotas[a[0]], a[1], a[2], self.at, with_overdue) < a[5]
+            for a in self.hold.allocations if model.quotas[a[0]].is_soft)
+
+    def apply(self, model):
+        model.grant(self.hold)
+
+    def is_right(self, model, at, alone):
+        earlier = model.requests.get(identity(self.request))
+        if earlier:
+            code = "TM005" if earlier.request != self.request else \
+                "TM003" if earlier.state == "released" else \
+                "TM004" if earlier.state != "settled" and earlier.overdue(at) else None
+            return self.code == code if code else self.row is not None and self.row[:4] == (
+                earlier.reservation_id, self.row[1], earlier.prompt, earlier.completion)
+        wanted = model.wanted(self.request)
+        if not self.request["model"] and any(q.metric == "cost" for q, _ in wanted) \
+                and self.request["prompt_tokens"] + asked_completion(self.request) > 0:
+            return self.code == "22023"
+        return self.is_denied and (any(q.kind != "fixed" for q, _ in wanted)
+                                   or model.answer(self.request, at, alone) is None)
+
+
+class End(Call):
+    """Of a reservation, or of one that a call before it in the same transaction makes."""
+
+    def __init__(self, of):
+        self.of = of
+
+    @property
+    def reservation_id(self):
+        return self.of.reservation_id
+
+    def agrees(self, model, alone):
+        return self.expected_code(model.holds[self.reservation_id], self.at) is None
+
+    def is_right(self, model, at, alone):
+        hold = model.holds.get(self.reservation_id)
+        if hold is None:
+            return False
+        code = "P0002" if hold.is_removed else self.expected_code(hold, at)
+        return self.code == code and (code is not None or self.repeats(hold))
+
+
+class Settle(End):
+    sql = "SELECT entry_id, flags, cost, recorded_at FROM settle_tokens(%s, %s, %s, %s)"
+
+    def __init__(self, of, usage):
+        super().__init__(of)
+        self.usage = usage
+
+    @property
+    def parameters(self):
+        return [self.reservation_id, *self.usage]
+
+    def change(self, model, reader):
+        hold = model.holds.get(self.reservation_id)
+        if self.row is None or hold and hold.state == "settled":
+            return None
+        self.at = self.row[3]
+        return self.row[0]
+
+    def expected_code(self, hold, at):
+        if hold.state == "settled":
+            return "TM002" if self.usage != hold.usage else None
+        return "TM003" if hold.state == "released" else \
+            "TM004" if hold.overdue(at) == "gone" else None
+
+    def apply(self, model):
+        hold = model.holds[self.reservation_id]
+        entry_id, flags, paid, _ = self.row
+        expected = {name for name, is_so in (
+            ("overrun", self.usage[0] + self.usage[1] > hold.prompt + hold.completion),
+            ("late", hold.overdue(self.at)),
+            ("same_transaction", self.transaction and self.transaction is hold.transaction
+             and hold.reserved_at >= self.transaction.began)) if is_so}
+        assert set(flags) == expected, (self, expected)
+        model.put(hold, "entry_id", entry_id)
+        model.put(hold, "ended_by", self.transaction)
+        model.end(hold, "settled", self.at, self.usage)
+        assert paid == (cost(hold) if hold.request["model"] else None), self
+
+    def repeats(self, hold):
+        return hold.state == "settled" and self.row[0] == hold.entry_id
+
+
+class Release(End):
+    sql = "SELECT released_at FROM release_tokens(%s)"
+
+    @property
+    def parameters(self):
+        return [self.reservation_id]
+
+    def change(self, model, reader):
+        hold = model.holds.get(self.reservation_id)
+        if self.row is None or hold and hold.state == "released":
+            return None
+        self.at = self.row[0]
+        return "released", self.reservation_id
+
+    def expected_code(self, hold, at):
+        if hold.state == "released":
+            return None
+        return "TM002" if hold.state == "settled" else "TM004" if hold.overdue(at) else None
+
+    def apply(self, model):
+        hold = model.holds[self.reservation_id]
+        model.put(hold, "ended_by", self.transaction)
+        model.end(hold, "released", self.at)
+
+    def repeats(self, hold):
+        return hold.state == "released"
+
+
+class Nonsense(Call):
+    def __init__(self, code, sql, parameters=()):
+        self.expected, self.sql, self.parameters = code, sql, parameters
+
+    def is_right(self, model, at, alone):
+        return self.code == self.expected
+
+
+class SetQuota(Call):
+    sql = SET_QUOTA
+
+    def __init__(self, rule):
+        self.parameters = rule
+
+    @property
+    def quota_id(self):
+        return self.row[0]
+
+    def changed(self, quotas):
+        """A copy that has the quota."""
+        q = Quota(*self.row)
+        key = q.key()
+        kept = {quota_id: other for quota_id, other in quotas.items() if other.key() != key}
+        for quota_id, other in quotas.items():
+            assert quota_id in kept or (quota_id == q.quota_id) == (other.kind == q.kind)
+        return kept | {q.quota_id: q}
+
+
+class DropQuota(Call):
+    sql = "SELECT token_mgmt.drop_quota(%s, %s, %s, %s, %s)"
+
+    def __init__(self, q):
+        self.quota_id = q.quota_id
+        self.parameters = [q.scope, q.value, q.period, q.metric, q.tenant]
+
+    def changed(self, quotas):
+        assert self.row == (True,)
+        return {quota_id: q for quota_id, q in quotas.items() if quota_id != self.quota_id}
+
+
+class Maintain(Call):
+    sql = "SELECT coalesce(string_agg(job || ': ' || error, '; ') FILTER (WHERE " \
+        "strpos(error, '57014') = 0), '') FROM token_mgmt.run_maintenance()"
+
+    def is_right(self, model, at, alone):
+        return self.row == ("",)
+
+
+class Heat(Call):
+    """What the worker sees when a quota is being waited for."""
+
+    sql = "WITH w AS (INSERT INTO token_mgmt.quota_wait SELECT %s, %s, %s, now() FROM " \
+        "generate_series(1, 20)) SELECT true"
+
+    def __init__(self, tenant, quota_id, name):
+        self.parameters = [tenant, quota_id, name]

@@ -1,0 +1,157 @@
+"""What the model of the books (books_model.py) is made of: quotas, the balance of one period, holds
+and what they are charged. Instants that are a part of a key are written as PostgreSQL does."""
+
+import datetime
+import zoneinfo
+from dataclasses import dataclass
+from decimal import Decimal
+from math import ceil
+
+# USD for a token of gpt-4o: prompt, cached prompt, completion.
+INPUT, CACHED, OUTPUT = Decimal("0.0000025"), Decimal("0.00000125"), Decimal("0.00001")
+LATE = datetime.timedelta(hours=24)  # token_mgmt.late_settle_interval
+EPOCH = datetime.datetime(2000, 1, 1, tzinfo=datetime.timezone.utc)
+FOREVER = "-infinity"
+
+
+def asked_completion(request):
+    """The least that will do where none is asked for, without a model to predict by."""
+    if request["completion_tokens"] is None:
+        return request["min_completion_tokens"] or 0
+    return request["completion_tokens"]
+
+
+@dataclass
+class Quota:
+    quota_id: int
+    tenant: str
+    scope: str
+    value: str
+    metric: str
+    period: str
+    kind: str
+    amount: Decimal
+    burst: Decimal
+    time_zone: str
+    carry_over: Decimal
+    is_soft: bool
+    cached_weight: Decimal
+    increase: Decimal
+    created_at: datetime.datetime
+    removed_until: datetime.datetime = None
+
+    def key(self):
+        return self.tenant, self.scope, self.value, self.metric, self.period
+
+    def limit(self):
+        return self.amount + self.increase
+
+    def seconds(self):
+        return {"minute": 60, "00:00:07": 7}[self.period]
+
+    def start(self, at):
+        """Of the period that is opened at this instant: none of which rows were removed before."""
+        return self.start_by_clock(max(at, self.removed_until or at))
+
+    def start_by_clock(self, at):
+        """First instant of the period that contains this one, as PostgreSQL writes it in UTC."""
+        if self.period == "total":
+            return FOREVER
+        if self.period in ("minute", "00:00:07"):
+            return written(floored(at, datetime.timedelta(seconds=self.seconds())))
+        local = at.astimezone(zoneinfo.ZoneInfo(self.time_zone))
+        midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+        if self.period == "month":
+            midnight = midnight.replace(day=1)
+        return written(midnight.astimezone(datetime.timezone.utc))
+
+    def part(self):
+        """A 60th of a sliding window, in whole microseconds."""
+        return datetime.timedelta(microseconds=ceil(self.seconds() * 1000000 / 60))
+
+
+def floored(at, step):
+    return EPOCH + (at - EPOCH) // step * step
+
+
+def written(instant):
+    """As PostgreSQL writes it."""
+    return f"{instant:%Y-%m-%d %H:%M:%S}{f'{instant:.%f}'.rstrip('.0')}+00"
+
+
+def read(text):
+    return datetime.datetime.fromisoformat(text)
+
+
+@dataclass
+class Period:
+    limit: Decimal
+    carried: Decimal = Decimal(0)
+    used: Decimal = Decimal(0)
+    held: Decimal = Decimal(0)
+
+    def free(self):
+        return self.limit - self.used - self.held
+
+
+@dataclass(eq=False)
+class Hold:
+    reservation_id: str
+    request: dict
+    prompt: int
+    completion: int
+    reserved_at: datetime.datetime
+    # (quota_id, value, start, metric, cached_weight, amount)
+    allocations: list
+    expires_at: datetime.datetime
+    transaction: object
+    state: str = "held"
+    usage: tuple = None
+    entry_id: int = None
+    # The step of the run, and the transaction, in which it ended last.
+    ended_in: int = None
+    ended_by: object = None
+    is_removed: bool = False
+
+    def overdue(self, at):
+        """"late": past its time, "gone": and past the time in which it may still be settled."""
+        if at >= self.expires_at + LATE:
+            return "gone"
+        return "late" if self.state == "expired" or at >= self.expires_at else None
+
+
+@dataclass(eq=False)
+class Flow:
+    """A change of what a bucket has given, at an instant that was read later than began."""
+    clock_step: int
+    at: datetime.datetime
+    began: datetime.datetime
+    change: Decimal
+
+
+def own_time(flows):
+    """These in order, with the bucket's time before and after each: the latest it has seen."""
+    now = None
+    for flow in sorted(flows, key=lambda flow: (flow.clock_step, flow.at)):
+        began = max(flow.began, now or flow.began)
+        now = max(flow.at, now or flow.at)
+        yield flow, began, now
+
+
+def identity(request):
+    return request["tenant"], request["user_id"], request["request_id"]
+
+
+def charge(allocation, hold):
+    _, _, _, metric, weight, _ = allocation
+    prompt, completion, cached = hold.usage
+    if metric == "tokens":
+        return prompt + completion - cached * (1 - weight)
+    return cost(hold) if metric == "cost" else Decimal(1)
+
+
+def cost(hold):
+    prompt, completion, cached = hold.usage
+    if not hold.request["model"]:
+        return Decimal(0)
+    return (prompt - cached) * INPUT + cached * CACHED + completion * OUTPUT

@@ -1,0 +1,207 @@
+"""A run of random steps (e2e/test_model.py): its sessions, what it draws, the server's clock."""
+
+import os
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor, wait
+from datetime import datetime, timedelta
+
+from books import sqlstate, value
+from books_calls import DropQuota, Heat, Maintain, Nonsense, Release, Reserve, SetQuota, Settle
+from books_model import Model
+from books_order import bring_up_to_date
+from books_records import FOREVER, LATE, Hold, asked_completion
+from books_requests import random_request, random_rule
+from timed_cluster import UTC, TimedCluster
+
+# The days on which clocks change in Europe/Berlin and Australia/Lord_Howe, and a month's ends.
+EDGES = [datetime.fromisoformat(text + "+00:00") for text in (
+    "2026-03-28 23:00", "2026-03-29 22:00", "2026-04-03 13:00", "2026-04-04 13:00",
+    "2026-04-05 13:30", "2026-10-24 22:00", "2026-10-25 23:00", "2026-10-03 13:30",
+    "2026-10-04 13:00", "2026-09-30 13:30", "2026-10-31 13:00", "2027-01-01 00:00")]
+FIRST, LAST = (datetime(year, 1, 1, tzinfo=UTC) for year in (2026, 2028))
+
+
+class Run:
+    def __init__(self, database, seed, sessions):
+        self.rng = random.Random(seed)
+        self.cluster = database.cluster
+        self.model = Model()
+        self.sessions = [database.connect(options="-c timezone=UTC -c client_min_messages=error")
+                         for _ in range(sessions)]
+        self.pool = ThreadPoolExecutor(sessions)
+        # What a call has done is read without the timeout that the call had.
+        self.observer = database.connect(options="-c timezone=UTC")
+        self.latest = self.now()
+        self.request_number = 0
+        self.counts = {}
+
+    def close(self):
+        self.pool.shutdown()
+        for connection in [*self.sessions, self.observer]:
+            connection.close()
+
+    def at_once(self, works, patience):
+        """Does these, each with its session. Whoever waits for longer is cancelled: where the
+        clock was set, the server's own timeouts may wait for an alarm that was on before."""
+        futures = [self.pool.submit(work, connection) for connection, work in works]
+        self.was_cancelled = bool(wait(futures, patience).not_done)
+        if self.was_cancelled:
+            self.count("cancelled")
+            for connection, _ in works:
+                connection.cancel()
+        for future in futures:
+            future.result()
+
+    def check_code(self, call, allowed):
+        """Whether a call may have been broken off like that."""
+        if self.was_cancelled:
+            allowed = allowed | {"57014"}
+        assert not call.is_broken_off or call.code in allowed, call
+
+    def reset_timeout(self, connection):
+        while sqlstate(connection, "RESET statement_timeout") == "57014":
+            pass  # this was hurried, too
+
+    def now(self):
+        return value(self.observer, "SELECT clock_timestamp()")
+
+    def count(self, what):
+        self.counts[what] = self.counts.get(what, 0) + 1
+
+    def follow(self, calls, reader, alone):
+        """Brings the model up to date with calls that have been answered."""
+        for call in calls:
+            self.count(call.outcome)
+        bring_up_to_date(self.model, reader, calls, self.now(), alone)
+
+    def step_clock(self):
+        """Forward or back, by a moment or by months; from back to where it was; or close to an
+        instant that decides."""
+        now = self.now()
+        self.latest = max(self.latest, now)
+        ends = [hold.expires_at + late for hold in self.model.holds.values()
+                if hold.state in ("held", "expired") for late in (LATE * 0, LATE)]
+        seconds = 10 ** self.rng.uniform(-1, 6.8)
+        instant = self.rng.choice([
+            now + timedelta(seconds=seconds), now - timedelta(seconds=seconds), self.latest,
+            self.rng.choice(EDGES + ends[-8:]) - timedelta(seconds=3)])
+        instant += timedelta(seconds=self.rng.uniform(0, 5))
+        self.set_clock(max(FIRST, min(LAST, instant)))
+
+    def set_clock(self, instant):
+        self.count("clock back" if instant < self.now() else "clock forward")
+        self.cluster.set_instant(f"{instant:%Y-%m-%d %H:%M:%S.%f}")
+        self.model.clock_steps += 1
+
+    def age(self):
+        """A hold's time is up, or even the time in which it may be settled late."""
+        holds = [h for h in self.model.holds.values() if h.state in ("held", "expired")]
+        if not holds:
+            return
+        hold = self.rng.choice(holds)
+        hold.expires_at = value(
+            self.observer, "UPDATE token_mgmt.reservation SET expires_at = clock_timestamp() - "
+            "%s::interval WHERE reservation_id = %s RETURNING expires_at",
+            [self.rng.choice(["1 second", "25 hours"]), hold.reservation_id])
+
+    @property
+    def has_clock(self):
+        return isinstance(self.cluster, TimedCluster)
+
+    # Calls at random
+
+    def visible(self, holds):
+        return list(holds)
+
+    def known(self, holds):
+        """Those of which this session sees the present state."""
+        return list(holds)
+
+    def choose_hold(self):
+        holds = self.visible(self.model.holds.values())
+        open_ones = [hold for hold in holds if hold.state in ("held", "expired")
+                     and hold.overdue(self.model.began) != "gone"]
+        kept = [hold for hold in holds if not hold.is_removed]
+        drawn = self.rng.random()
+        holds = drawn < 0.8 and open_ones or (kept if drawn < 0.98 else holds)
+        return self.rng.choice(holds) if holds else None
+
+    def reserve(self):
+        self.request_number += 1
+        return [Reserve(random_request(self.rng, self.request_number), self.rng.random() < 0.3)]
+
+    def retry(self):
+        holds = self.known(self.model.requests.values())
+        if not holds:
+            return []
+        request = dict(self.rng.choice(holds).request)
+        if self.rng.random() < 0.3:
+            request["prompt_tokens"] += 1
+        return [Reserve(request, False)]
+
+    def random_usage(self, request):
+        most = self.rng.choice([1, 1, 3])
+        prompt = self.rng.randint(0, request["prompt_tokens"] * most)
+        return (prompt, self.rng.randint(0, asked_completion(request) * most),
+                self.rng.randint(0, prompt))
+
+    def settle(self, hold=None):
+        hold = hold or self.choose_hold()
+        if hold is None:
+            return []
+        again = isinstance(hold, Hold) and hold.state == "settled" and self.rng.random() < 0.6
+        return [Settle(hold, hold.usage if again else self.random_usage(hold.request))]
+
+    def release(self, hold=None):
+        hold = hold or self.choose_hold()
+        return [Release(hold)] if hold else []
+
+    def nonsense(self):
+        return [Nonsense(*self.rng.choice([
+            ("22023", "SELECT reserve_tokens('ann', -1)"),
+            ("22023", "SELECT reserve_tokens('*', 1)"),
+            ("P0002", "SELECT settle_tokens('00000000-0000-7000-8000-000000000000', 1, 1)"),
+            ("22004", "SELECT settle_tokens(NULL, 1, 1)"),
+            ("42704", "SELECT reserve_tokens('ann', 1, model => 'no such model')"),
+            ("TM006", "SELECT reserve_tokens('ann', 90000000, 1, model => 'gpt-4o')"),
+        ]))]
+
+    def set_quota(self):
+        return [SetQuota(random_rule(self.rng))]
+
+    def drop_quota(self):
+        # Of those that never end more, or what they were spent on would end all others.
+        quotas = [q for q in self.model.quotas.values()
+                  for _ in range(3 if q.period == "total" else 1)]
+        return [DropQuota(self.rng.choice(quotas))] if quotas else []
+
+    def maintain(self):
+        return [Maintain()]
+
+    def heat(self):
+        values = [key[:2] for key in self.model.periods if key[2] == FOREVER
+                  and key[0] in self.model.quotas and self.model.quotas[key[0]].kind == "fixed"]
+        if not values:
+            return []
+        quota_id, name = self.rng.choice(values)
+        return [Heat(self.model.quotas[quota_id].tenant, quota_id, name), Maintain()]
+
+
+def play(run, name, seconds):
+    """Steps of a run for so long, or TOKEN_MGMT_STEPS of them; says how to repeat it."""
+    steps = int(os.environ.get("TOKEN_MGMT_STEPS") or 0)
+    ends = time.monotonic() + seconds
+    done = 0
+    try:
+        run.begin_run()
+        while done < steps if steps else time.monotonic() < ends:
+            run.step()
+            done += 1
+    except BaseException:
+        print(f"{name}: step {done} ({run.last}), {run.counts}")
+        raise
+    finally:
+        run.close()
+    print(f"{name}: {done} steps, {run.counts}")
+    assert done >= (steps or 30)
