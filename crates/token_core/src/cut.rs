@@ -9,6 +9,10 @@ use std::ops::Range;
 /// It is also far above the size of the marker.
 pub const MIN_KEPT: u64 = 64;
 
+/// A story is cut rather than dropped, so of it fewer may stay: the size of the marker at most,
+/// and a few words.
+pub const MIN_STORY: u64 = 24;
+
 /// Kept free for tokens that change at the two edges of the marker.
 const SLACK: usize = 2;
 
@@ -16,9 +20,9 @@ const SLACK: usize = 2;
 /// been enough on real text; the bound keeps the cost linear on any.
 const MAX_TRIES: usize = 8;
 
-/// The fewest tokens that a text may be cut to, as the counter counts.
-pub fn min_kept(counter: &Counter) -> u64 {
-    counter.high.up(MIN_KEPT)
+/// Tokens of the model, of so many of the encoding.
+fn counted(counter: &Counter, tokens: usize) -> usize {
+    counter.high.up(tokens as u64) as usize
 }
 
 /// What goes of a text, and what stands in its place.
@@ -36,8 +40,8 @@ impl Gap {
     }
 }
 
-/// Cuts `text` to at most `tokens` (at least [`min_kept`]), counted again with the factor: head
-/// and tail stay, a marker says how many tokens of the encoding went. Graphemes stay whole. Nothing
+/// Cuts `text` to at most `tokens` (at least [`MIN_STORY`] with the factor), counted again with
+/// the factor: head and tail stay, a marker says how many tokens went, counted with it too. Graphemes stay whole. Nothing
 /// if the text is small enough.
 pub fn cut_middle(counter: &Counter, text: &str, tokens: u64) -> Option<Gap> {
     let limit = usize::try_from(counter.high.largest_count(tokens)).unwrap_or(usize::MAX);
@@ -45,7 +49,7 @@ pub fn cut_middle(counter: &Counter, text: &str, tokens: u64) -> Option<Gap> {
     if ids.len() <= limit {
         return None;
     }
-    let marker_size = counter.raw(&marker(ids.len())) as usize;
+    let marker_size = counter.raw(&marker(counted(counter, ids.len()))) as usize;
     let mut kept = limit.saturating_sub(marker_size + SLACK);
     for _ in 0..MAX_TRIES {
         let gap = gap(counter, text, &ids, kept);
@@ -57,7 +61,7 @@ pub fn cut_middle(counter: &Counter, text: &str, tokens: u64) -> Option<Gap> {
     }
     Some(Gap {
         range: 0..text.len(),
-        marker: marker(ids.len()),
+        marker: marker(counted(counter, ids.len())),
     })
 }
 
@@ -70,7 +74,7 @@ fn gap(counter: &Counter, text: &str, ids: &[u32], kept: usize) -> Gap {
     let end = grapheme_after(text, text.len() - length(&ids[ids.len() - tail..]));
     Gap {
         range: start..end.max(start),
-        marker: marker(ids.len() - kept),
+        marker: marker(counted(counter, ids.len() - kept)),
     }
 }
 

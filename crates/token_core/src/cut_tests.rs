@@ -99,3 +99,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_story_has_room_for_the_marker_and_some_words_in_every_encoding() {
+    for encoding in Encoding::all() {
+        let one = Factor::new(1.0).unwrap();
+        let counter = Counter::new(encoding, Basis::Exact, one, one);
+        let marker = counter.raw(&marker(99_999_999)) as usize;
+        assert!(marker + SLACK + 6 <= MIN_STORY as usize, "{marker}");
+    }
+}

@@ -45,8 +45,9 @@ pub struct Planner<'a> {
     pub prompt: u64,
     /// Tokens that may be more once something is gone.
     pub slack: u64,
-    /// The fewest tokens that a text may be cut to.
+    /// The fewest tokens that a text may be cut to, and a story.
     pub min_kept: u64,
+    pub min_story: u64,
     pub strategy: Strategy,
     pub budgets: &'a Budgets,
     pub options: &'a Options,
@@ -116,15 +117,21 @@ impl Planner<'_> {
         } else {
             CutStep::Tokens(0)
         };
-        // An agent's story is cut to its ceiling without being asked.
-        let may_cut = self.options.cut || section.section == Section::Story;
+        // A story is cut without being asked, and dropped only where next to nothing can stay.
+        let is_story = section.section == Section::Story;
+        let may_cut = self.options.cut || is_story;
+        let min_kept = if is_story {
+            self.min_story
+        } else {
+            self.min_kept
+        };
         let mut rest = step::target(size + fixed, room + fixed, step);
         for unit in section.units.iter().rev() {
             if rest == 0 {
                 return;
             }
             let size = unit.iter().map(|&index| self.counts[index].tokens()).sum();
-            let cut = self.cut_boundary(unit, rest);
+            let cut = self.cut_boundary(unit, rest, min_kept);
             if let Some(cut) = cut.filter(|_| may_cut && size > rest) {
                 plan.cuts.push(cut);
                 plan.reached -= rest;
@@ -139,7 +146,7 @@ impl Planner<'_> {
     }
 
     /// Takes `rest` tokens out of the largest text of a unit, if enough of it stays.
-    fn cut_boundary(&self, unit: &[usize], rest: u64) -> Option<Cut> {
+    fn cut_boundary(&self, unit: &[usize], rest: u64, min_kept: u64) -> Option<Cut> {
         let texts = unit.iter().flat_map(|&index| {
             self.counts[index]
                 .texts
@@ -148,7 +155,7 @@ impl Planner<'_> {
         });
         let (index, text) = texts.max_by_key(|(_, text)| text.tokens)?;
         let tokens = text.tokens.checked_sub(rest)?;
-        (tokens >= self.min_kept).then(|| Cut {
+        (tokens >= min_kept).then(|| Cut {
             index,
             path: text.path.clone(),
             tokens,
