@@ -42,6 +42,8 @@ pub struct MessageCount {
     pub text: u64,
     pub images: u64,
     pub overhead: u64,
+    /// Of these, blocks that tools wrote into a message, as Anthropic has them.
+    pub results: u64,
     /// The lower bound of all three together.
     pub low: u64,
     /// Whether anything in it follows no documented rule.
@@ -57,6 +59,11 @@ impl MessageCount {
         self.text + self.images + self.overhead
     }
 
+    /// Tokens of what is said beside results of tools.
+    pub fn said(&self) -> u64 {
+        self.tokens() - self.results
+    }
+
     fn start(role: Role, section: Section) -> Self {
         let mut overhead = PER_MESSAGE;
         if role == Role::Function {
@@ -68,6 +75,7 @@ impl MessageCount {
             text: 0,
             images: 0,
             overhead,
+            results: 0,
             low: overhead,
             is_uncertain: role.is_result(),
             unknown_blocks: Vec::new(),
@@ -89,7 +97,8 @@ pub fn count_message(
     let mut tally = Tally {
         counter,
         padded,
-        is_result: role.is_result(),
+        // Anthropic's results are blocks, beside which a user may say something.
+        is_result: role.is_result() && format != Format::Anthropic,
         count: MessageCount::start(role, section),
     };
     tally.role(role);

@@ -107,6 +107,7 @@ impl Tally<'_> {
     fn tool_result(&mut self, path: &str, map: &Map<String, Value>) {
         self.count.is_uncertain = true;
         let is_result = std::mem::replace(&mut self.is_result, true);
+        let before = self.count.tokens();
         for (key, value) in map {
             match (key.as_str(), value) {
                 ("type" | "cache_control" | "is_error", _) | (_, Value::Null) => {}
@@ -116,5 +117,6 @@ impl Tally<'_> {
             }
         }
         self.is_result = is_result;
+        self.count.results += self.count.tokens() - before;
     }
 }

@@ -92,15 +92,12 @@ pub fn fit(
         return Ok(work.granted(counter, request, whole, grant));
     }
     let may_change = request.overflow == Overflow::Fit;
-    let mut parts = work.parts(request);
+    let mut parts = work.parts(request, work.ranking(request));
     let mut plan = work.plan(counter, request, &parts, budget);
     if may_change && plan.is_needed && request.options.shortens() {
-        work.shorten(
-            counter,
-            &request.options,
-            &parts.ranking.mandatory.iter().copied().collect(),
-        );
-        parts = work.parts(request);
+        let kept = parts.ranking.mandatory.iter().copied().collect();
+        work.shorten(counter, &request.options, &kept);
+        parts = work.parts(request, work.ranking(request));
         plan = work.plan(counter, request, &parts, budget);
         plan.is_needed = true;
     }
@@ -317,8 +314,7 @@ impl Work {
 
     /// A section that must stay and is larger than it may be.
     fn over_ceiling(&self, request: &Request, parts: &Parts) -> Option<Denial> {
-        let last_user = parts.ranking.last_user.iter();
-        let user = last_user.map(|at| self.counts[*at].tokens()).sum();
+        let user = self.said_by(&parts.ranking.last_user);
         let system = self.tokens_of(Section::System);
         let refused = request
             .budgets

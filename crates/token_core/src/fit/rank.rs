@@ -18,7 +18,7 @@ const OF_RELEVANCE: f64 = 0.3;
 pub struct Ranking {
     pub mandatory: Vec<usize>,
     pub optional: Vec<Vec<usize>>,
-    /// The user message that is answered next, and whatever it cannot do without.
+    /// The user message that is answered next, and what is said beside later results of tools.
     pub last_user: Vec<usize>,
 }
 
@@ -104,7 +104,6 @@ impl Dialogue<'_> {
 
     /// Keeps what must stay of the last turn and returns the rest.
     fn take_last(&self, mut last: Turn, ranking: &mut Ranking) -> Vec<Unit> {
-        ranking.last_user.extend(last.user);
         let has_text = |segment: &Segment| segment.members.iter().any(|at| self.is_mixed(*at));
         let spoken = last.segments.iter().rposition(has_text);
         let exchange = last
@@ -112,16 +111,15 @@ impl Dialogue<'_> {
             .iter()
             .rposition(|segment| segment.is_exchange);
         let from = exchange.unwrap_or(last.segments.len().saturating_sub(1));
-        let kept = last.segments.split_off(from);
+        let mut kept = last.segments.split_off(from);
         if let Some(spoken) = spoken.filter(|spoken| *spoken < from) {
-            ranking
-                .last_user
-                .extend(last.segments.remove(spoken).members);
+            kept.insert(0, last.segments.remove(spoken));
         }
-        ranking.mandatory.extend(ranking.last_user.clone());
-        ranking
-            .mandatory
-            .extend(kept.into_iter().flat_map(|segment| segment.members));
+        let kept = kept.into_iter().flat_map(|segment| segment.members);
+        ranking.mandatory.extend(last.user.into_iter().chain(kept));
+        let is_said = |at: &&usize| Some(**at) == last.user || self.is_mixed(**at);
+        let said = ranking.mandatory.iter().filter(is_said).copied();
+        ranking.last_user = said.collect();
         let head = last.user;
         newest_first(last.segments, head).collect()
     }

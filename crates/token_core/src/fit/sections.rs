@@ -24,21 +24,23 @@ pub struct Line {
 }
 
 impl Work {
-    /// Ranks what may go of each section.
-    pub fn parts(&self, request: &Request) -> Parts {
-        let of = self.shrinking();
-        let history = of(Section::History);
+    /// Ranks what may go of the history.
+    pub fn ranking(&self, request: &Request) -> Ranking {
+        let history = self.shrinking()(Section::History);
         let dialogue = Dialogue {
             conversation: &self.conversation,
             steering: &self.steering,
             live: &history,
         };
-        let ranking = dialogue.rank(request.strategy, request.options.group_topics);
-        let fixed = ranking
-            .mandatory
-            .iter()
-            .filter(|at| !ranking.last_user.contains(at));
-        let fixed = fixed.map(|at| self.counts[*at].tokens()).sum();
+        dialogue.rank(request.strategy, request.options.group_topics)
+    }
+
+    /// What may go of each section, best first.
+    pub fn parts(&self, request: &Request, ranking: Ranking) -> Parts {
+        let of = self.shrinking();
+        let mandatory = ranking.mandatory.iter();
+        let mandatory: u64 = mandatory.map(|at| self.counts[*at].tokens()).sum();
+        let fixed = mandatory - self.said_by(&ranking.last_user);
         let shrinking = |section: Section| {
             let single = |at: usize| vec![at];
             let units = match section {
@@ -82,6 +84,11 @@ impl Work {
             live: &turn,
         };
         dialogue.rank(request.strategy, false).last_user
+    }
+
+    /// Tokens of what the user says in these messages.
+    pub fn said_by(&self, last_user: &[usize]) -> u64 {
+        last_user.iter().map(|at| self.counts[*at].said()).sum()
     }
 
     /// The messages of each section that may go.
@@ -154,15 +161,18 @@ impl Work {
                 dropped: 0,
             })
             .collect();
+        // The order of `ALL` is that of the declaration.
         for (index, receipt) in self.receipt.iter().enumerate() {
-            let section = if last_user.contains(&index) {
-                Section::User
-            } else {
-                self.counts[index].section
-            };
-            // The order of `ALL` is that of the declaration.
+            let mut used = receipt.tokens_after;
+            let mut section = self.counts[index].section;
+            if last_user.contains(&index) {
+                let results = self.counts[index].results;
+                lines[section as usize].used += results;
+                used -= results;
+                section = Section::User;
+            }
             let line = &mut lines[section as usize];
-            line.used += receipt.tokens_after;
+            line.used += used;
             match receipt.action {
                 Action::Kept | Action::Cut | Action::Inserted => line.kept += 1,
                 Action::Dropped | Action::Summarised => line.dropped += 1,
@@ -188,3 +198,7 @@ impl Work {
         receipts.any(|receipt| receipt.action == Action::Dropped && lost.contains(&receipt.rule))
     }
 }
+
+#[cfg(test)]
+#[path = "sections_tests.rs"]
+mod tests;
