@@ -391,3 +391,20 @@ pub fn answered_id<'a>(format: Format, message: &'a Value, path: &str) -> Option
         }
     }
 }
+
+/// The ids of the calls that a result answers.
+pub fn answered_ids(format: Format, message: &Value) -> Vec<&str> {
+    let key = match format {
+        Format::Anthropic => {
+            let results = blocks(message)
+                .iter()
+                .filter(|block| is_result_block(block));
+            return results
+                .filter_map(|block| string(block, "tool_use_id"))
+                .collect();
+        }
+        Format::OpenAi => "tool_call_id",
+        Format::Responses => "call_id",
+    };
+    string(message, key).into_iter().collect()
+}

@@ -95,9 +95,8 @@ pub fn fit(
     let mut parts = work.parts(request, work.ranking(request));
     let mut plan = work.plan(counter, request, &parts, budget);
     if may_change && plan.is_needed && request.options.shortens() {
-        let kept = parts.ranking.mandatory.iter().copied().collect();
-        work.shorten(counter, &request.options, &kept);
-        parts = work.parts(request, work.ranking(request));
+        let ranking = work.shorten(counter, request, parts.ranking);
+        parts = work.parts(request, ranking);
         plan = work.plan(counter, request, &parts, budget);
         plan.is_needed = true;
     }

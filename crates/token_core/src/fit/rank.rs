@@ -22,6 +22,18 @@ pub struct Ranking {
     pub last_user: Vec<usize>,
 }
 
+impl Ranking {
+    /// The rank of each message: 0 for what must stay, then that of its unit. What is kept is
+    /// kept with all that has the same rank or a lower one.
+    pub fn ranks(&self, messages: usize) -> Vec<usize> {
+        let mut ranks = vec![0; messages];
+        for (at, unit) in self.optional.iter().enumerate() {
+            unit.iter().for_each(|&index| ranks[index] = at + 1);
+        }
+        ranks
+    }
+}
+
 /// From an assistant message to the next: the message and the results of its calls.
 #[derive(Default)]
 struct Segment {

@@ -2,25 +2,30 @@
 
 use super::Work;
 use super::edit::{Edit, text_mut};
-use super::request::Options;
-use crate::chat::{Counter, Role, Section, count_message, shape};
+use super::rank::Ranking;
+use super::request::Request;
+use crate::chat::shape::{self, STEERING_KEY};
+use crate::chat::{Counter, Format, Role, Section, count_message};
 use crate::compress::squeeze;
 use serde_json::Value;
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Stands for the output of a call that was made again later.
 const SUPERSEDED: &str = "[superseded by a later result]";
 
 impl Work {
-    /// Shortens as the options say. `last_turn` are messages that stay as they are.
-    pub fn shorten(&mut self, counter: &Counter, options: &Options, last_turn: &HashSet<usize>) {
-        if options.drop_duplicates {
-            self.drop_duplicates(last_turn);
+    /// Shortens as the options say, and ranks what is left. What must stay, stays as it is, but for
+    /// its blanks.
+    pub fn shorten(&mut self, counter: &Counter, request: &Request, ranking: Ranking) -> Ranking {
+        let options = &request.options;
+        let mut ranking = ranking;
+        if options.drop_duplicates && self.drop_duplicates(&ranking) {
+            ranking = self.ranking(request);
         }
         let mut changed = HashSet::new();
         if options.drop_superseded {
-            self.drop_superseded(last_turn, &mut changed);
+            self.drop_superseded(&ranking, &mut changed);
         }
         if options.squeeze {
             self.squeeze(&mut changed);
@@ -28,6 +33,7 @@ impl Work {
         for index in changed {
             self.recount(counter, index);
         }
+        ranking
     }
 
     /// Counts a message again whose text has changed.
@@ -45,55 +51,61 @@ impl Work {
         self.counts[index] = count;
     }
 
-    /// Of messages that say the same as a later one, and do nothing else, the last one stays.
-    fn drop_duplicates(&mut self, last_turn: &HashSet<usize>) {
-        let format = self.conversation.format;
-        let mut seen: HashSet<String> = HashSet::new();
+    /// Of messages that say the same, and do nothing else, the last one stays; an earlier one goes
+    /// if it would go before that. Whether any went.
+    fn drop_duplicates(&mut self, ranking: &Ranking) -> bool {
+        let ranks = ranking.ranks(self.counts.len());
+        let live = || (0..self.counts.len()).filter(|at| self.is_live(*at));
         // Anthropic's first message must be a user's, so whoever begins, stays.
-        let begins = |index: &usize| self.is_live(*index) && !self.is_system(*index);
-        let first = (0..self.counts.len()).find(begins);
-        for index in (0..self.counts.len()).rev() {
-            let message = &self.conversation.messages[index];
-            let says = matches!(format.role(message), Some(Role::User | Role::Assistant));
-            let is_plain = says
-                && self.counts[index].section == Section::History
-                && format.call_keys(message).is_empty()
-                && !shape::is_sealed(message)
-                && !self.steering[index].is_pinned;
-            if is_plain && self.is_live(index) {
-                let role = message.get("role").unwrap_or(&Value::Null);
-                let key = format!("{role}{}", message.get("content").unwrap_or(&Value::Null));
-                let stays = Some(index) == first || last_turn.contains(&index);
-                if !seen.insert(key) && !stays {
-                    self.receipt[index].drop("duplicate");
-                }
+        let first = live().find(|at| !self.is_system(*at));
+        let mut later: HashMap<Vec<(&str, &Value)>, usize> = HashMap::new();
+        let mut gone = Vec::new();
+        for index in live().rev().filter(|at| self.is_plain(*at)) {
+            let rank = ranks[index];
+            let said = said(&self.conversation.messages[index]);
+            let best = later.entry(said).or_insert(usize::MAX);
+            if *best <= rank && rank > 0 && Some(index) != first {
+                gone.push(index);
             }
+            *best = rank.min(*best);
         }
+        for index in &gone {
+            self.receipt[*index].drop("duplicate");
+        }
+        !gone.is_empty()
     }
 
-    /// Results of calls that were made again later, with the same name and arguments.
-    fn drop_superseded(&mut self, last_turn: &HashSet<usize>, changed: &mut HashSet<usize>) {
-        let calls = self.calls();
-        let mut latest: HashSet<&str> = HashSet::new();
-        let mut superseded: HashSet<&str> = HashSet::new();
-        for (id, call) in calls.iter().rev() {
-            if !latest.insert(call) {
-                superseded.insert(id);
-            }
-        }
+    /// Whether a message of the history says something and does nothing else.
+    fn is_plain(&self, index: usize) -> bool {
         let format = self.conversation.format;
+        let message = &self.conversation.messages[index];
+        matches!(format.role(message), Some(Role::User | Role::Assistant))
+            && self.counts[index].section == Section::History
+            && shape::item_type(message) == "message"
+            && format.call_keys(message).is_empty()
+            && !shape::is_sealed(message)
+            && !self.steering[index].is_pinned
+    }
+
+    /// Results of calls that were made again later, with the same name and arguments, if they
+    /// would go before the later results.
+    fn drop_superseded(&mut self, ranking: &Ranking, changed: &mut HashSet<usize>) {
+        let ranks = ranking.ranks(self.counts.len());
+        let mut later: HashMap<&str, usize> = HashMap::new();
+        let results = self.results();
         let mut found: Vec<(usize, String)> = Vec::new();
-        for (index, message) in self.conversation.messages.iter().enumerate() {
-            let is_result = format.role(message).is_some_and(Role::is_result);
-            if is_result && self.is_live(index) && !last_turn.contains(&index) {
-                let texts = self.counts[index].texts.iter();
-                for text in texts.filter(|text| text.is_result) {
-                    let id = shape::answered_id(format, message, &text.path);
-                    if id.is_some_and(|id| superseded.contains(id)) {
-                        found.push((index, text.path.clone()));
-                    }
-                }
+        for (index, id, call) in results.iter().rev() {
+            let rank = ranks[*index];
+            let best = later.entry(call).or_insert(usize::MAX);
+            if *best <= rank && rank > 0 {
+                let message = &self.conversation.messages[*index];
+                let texts = self.counts[*index].texts.iter();
+                let answers =
+                    |path| shape::answered_id(self.conversation.format, message, path) == Some(id);
+                let texts = texts.filter(|text| text.is_result && answers(&text.path));
+                found.extend(texts.map(|text| (*index, text.path.clone())));
             }
+            *best = rank.min(*best);
         }
         for (index, path) in found {
             let Some(text) = text_mut(&mut self.conversation.messages[index], &path) else {
@@ -115,13 +127,28 @@ impl Work {
         }
     }
 
-    /// Ids of calls and what they call, in order.
-    fn calls(&self) -> Vec<(String, String)> {
-        let messages = self.conversation.messages.iter();
+    /// The results that are left, in order: the message of each, the id of its call, and what that
+    /// calls.
+    fn results(&self) -> Vec<(usize, String, String)> {
         let format = self.conversation.format;
-        messages
-            .flat_map(|message| shape::calls(format, message))
-            .collect()
+        let mut open: HashMap<String, String> = HashMap::new();
+        let mut results = Vec::new();
+        for index in (0..self.counts.len()).filter(|at| self.is_live(*at)) {
+            let message = &self.conversation.messages[index];
+            if format.role(message).is_some_and(Role::is_result) {
+                for id in shape::answered_ids(format, message) {
+                    let call = open.get(id).cloned();
+                    results.extend(call.map(|call| (index, id.to_owned(), call)));
+                }
+                continue;
+            }
+            // Elsewhere results stand directly behind their calls, and ids are used again.
+            if format != Format::Responses {
+                open.clear();
+            }
+            open.extend(shape::calls(format, message));
+        }
+        results
     }
 
     fn squeeze(&mut self, changed: &mut HashSet<usize>) {
@@ -145,3 +172,18 @@ impl Work {
         }
     }
 }
+
+/// What a message says, and who says it: all but its steering, its id and its state.
+fn said(message: &Value) -> Vec<(&str, &Value)> {
+    let fields = message.as_object().into_iter().flatten();
+    let fields = fields.map(|(key, value)| (key.as_str(), value));
+    let mut fields: Vec<(&str, &Value)> = fields
+        .filter(|(key, value)| ![STEERING_KEY, "id", "status"].contains(key) && !value.is_null())
+        .collect();
+    fields.sort_unstable_by_key(|(key, _)| *key);
+    fields
+}
+
+#[cfg(test)]
+#[path = "shorten_tests.rs"]
+mod tests;
