@@ -117,6 +117,7 @@ fn text() -> impl Strategy<Value = String> {
         1 => Just("👩‍👩‍👧‍👦".to_owned()),
         1 => Just("\n\n".to_owned()),
         1 => Just("1234567".to_owned()),
+        1 => Just("ann@example.org".to_owned()),
     ];
     let length = prop_oneof![3 => 0usize..20, 2 => 60usize..160, 1 => 160usize..400];
     (prop::collection::vec(word, 7), length).prop_map(|(words, length)| {
@@ -136,6 +137,7 @@ fn content() -> impl Strategy<Value = Value> {
     ];
     prop_oneof![
         3 => text().prop_map(Value::from),
+        1 => Just(json!("Yes, please go on.")),
         1 => prop::collection::vec(part, 1..4).prop_map(Value::from),
     ]
 }
@@ -168,9 +170,10 @@ fn assistant() -> impl Strategy<Value = Vec<Value>> {
     })
 }
 
-fn calls(count: usize, arguments: &str) -> Value {
+/// Calls whose ids are the same in each exchange.
+fn calls(count: usize, name: &str, arguments: &str) -> Value {
     let call = |at: usize| {
-        let function = json!({"name": "look_up", "arguments": arguments});
+        let function = json!({"name": name, "arguments": arguments});
         json!({"id": format!("call_{at}"), "type": "function", "function": function})
     };
     json!({"role": "assistant", "content": null, "tool_calls": (0..count).map(call).collect::<Vec<_>>()})
@@ -183,7 +186,10 @@ fn result(at: usize, content: Value) -> Value {
 /// Parallel calls with all their results, in any order.
 fn exchange() -> impl Strategy<Value = Vec<Value>> {
     let results = prop::collection::vec(content(), 1..4);
-    (results, any::<bool>(), "[a-z{}\": ]{0,60}").prop_map(|(results, is_reversed, arguments)| {
+    let name = prop_oneof![Just("look_up"), Just("jobs")];
+    let arguments = prop_oneof![Just("{}".to_owned()), "[a-z{}\": ]{0,60}"];
+    let exchange = (results, any::<bool>(), name, arguments);
+    exchange.prop_map(|(results, is_reversed, name, arguments)| {
         let mut messages: Vec<Value> = results
             .into_iter()
             .enumerate()
@@ -192,7 +198,7 @@ fn exchange() -> impl Strategy<Value = Vec<Value>> {
         if is_reversed {
             messages.reverse();
         }
-        messages.insert(0, calls(messages.len(), &arguments));
+        messages.insert(0, calls(messages.len(), name, &arguments));
         messages
     })
 }
@@ -211,13 +217,13 @@ fn legacy_exchange() -> impl Strategy<Value = Vec<Value>> {
 fn broken() -> impl Strategy<Value = Vec<Value>> {
     prop_oneof![
         text().prop_map(|text| vec![result(0, json!(text))]),
-        text().prop_map(|text| vec![calls(2, "{}"), result(1, json!(text))]),
+        text().prop_map(|text| vec![calls(2, "look_up", "{}"), result(1, json!(text))]),
         text().prop_map(|text| vec![
-            calls(1, "{}"),
+            calls(1, "look_up", "{}"),
             result(0, json!(text)),
             result(0, json!("x"))
         ]),
-        Just(vec![calls(1, "{}")]),
+        Just(vec![calls(1, "look_up", "{}")]),
         Just(vec![
             json!({"role": "function", "name": "old", "content": "x"})
         ]),
@@ -236,7 +242,7 @@ pub fn valid_messages() -> impl Strategy<Value = Vec<Value>> {
     (prop::collection::vec(block, 1..10), any::<bool>()).prop_map(|(blocks, is_unanswered)| {
         let mut messages = blocks.concat();
         if is_unanswered {
-            messages.push(calls(2, "{}"));
+            messages.push(calls(2, "look_up", "{}"));
         }
         messages
     })

@@ -10,6 +10,9 @@ pub fn to_anthropic(messages: &[Value]) -> Value {
     let mut list: Vec<Value> = Vec::new();
     for message in messages {
         let steering = &message["token_mgmt"];
+        // Who has a name says what he says beside the results, if there are any.
+        let is_named = message["name"].is_string() && steering.is_null();
+        let joins = is_named && list.last().is_some_and(has_results);
         let mut add = |role: &str, content: Value| {
             let mut message = json!({"role": role, "content": content});
             if !steering.is_null() {
@@ -17,29 +20,31 @@ pub fn to_anthropic(messages: &[Value]) -> Value {
             }
             list.push(message);
         };
+        let said = match blocks(&message["content"]) {
+            Value::Array(blocks) => blocks,
+            text => vec![json!({"type": "text", "text": text})],
+        };
         match message["role"].as_str().unwrap() {
             "system" | "developer" => {
                 if let Some(text) = message["content"].as_str() {
                     system.push(json!({"type": "text", "text": format!("{text}.")}));
                 }
             }
+            "user" if joins => {
+                let content = list.last_mut().unwrap()["content"].as_array_mut();
+                content.unwrap().extend(said);
+            }
             "user" => add("user", blocks(&message["content"])),
             "tool" => {
                 let result = json!({"type": "tool_result", "tool_use_id": message["tool_call_id"],
                                     "content": result_content(&message["content"])});
-                match list
-                    .last_mut()
-                    .filter(|last| last["content"][0]["type"] == "tool_result")
-                {
+                match list.last_mut().filter(|last| has_results(last)) {
                     Some(last) => last["content"].as_array_mut().unwrap().push(result),
                     None => list.push(json!({"role": "user", "content": [result]})),
                 }
             }
             "assistant" => {
-                let mut content = match blocks(&message["content"]) {
-                    Value::Array(blocks) => blocks,
-                    text => vec![json!({"type": "text", "text": text})],
-                };
+                let mut content = said;
                 if let Some(thinking) = message["reasoning_content"].as_str() {
                     let block = json!({"type": "thinking", "thinking": thinking, "signature": "x"});
                     content.insert(0, block);
@@ -55,9 +60,9 @@ pub fn to_anthropic(messages: &[Value]) -> Value {
             _ => {}
         }
     }
-    let first = list.iter().position(|message| {
-        message["role"] == "user" && message["content"][0]["type"] != "tool_result"
-    });
+    let first = list
+        .iter()
+        .position(|message| message["role"] == "user" && !has_results(message));
     let list = list.split_off(first.unwrap_or(list.len()));
     let list = if list.is_empty() {
         vec![json!({"role": "user", "content": "x"})]
@@ -68,6 +73,10 @@ pub fn to_anthropic(messages: &[Value]) -> Value {
         true => json!({"messages": list}),
         false => json!({"system": system, "messages": list}),
     }
+}
+
+fn has_results(message: &Value) -> bool {
+    message["content"][0]["type"] == "tool_result"
 }
 
 /// Texts that Anthropic takes are not empty.
@@ -134,22 +143,7 @@ pub fn to_responses(messages: &[Value]) -> Value {
     if items.is_empty() {
         items.push(json!({"type": "message", "role": "user", "content": "x"}));
     }
-    unique_ids(&mut items);
     Value::from(items)
-}
-
-/// Calls are told apart by their ids, wherever their results are.
-fn unique_ids(items: &mut [Value]) {
-    let mut latest = std::collections::HashMap::new();
-    for (at, item) in items.iter_mut().enumerate() {
-        let Some(id) = item["call_id"].as_str().map(str::to_owned) else {
-            continue;
-        };
-        if item["type"] == "function_call" {
-            latest.insert(id.clone(), format!("{id}_{at}"));
-        }
-        item["call_id"] = json!(latest.get(&id).unwrap_or(&id));
-    }
 }
 
 fn text_of(content: &Value) -> String {
@@ -233,4 +227,38 @@ fn apply(message: &mut Value, edit: &Value) {
             });
         }
     }
+}
+
+/// The results of tools, in order: what each call was, and what came of it.
+pub fn results_of(messages: &[Value]) -> Vec<(String, String)> {
+    let mut calls = std::collections::HashMap::new();
+    let mut results = Vec::new();
+    for message in messages {
+        let mut parts: Vec<&Value> = vec![message];
+        for key in ["content", "tool_calls"] {
+            parts.extend(message[key].as_array().into_iter().flatten());
+        }
+        for part in parts {
+            let id = ["tool_use_id", "tool_call_id", "call_id", "id"]
+                .iter()
+                .find_map(|key| part[*key].as_str());
+            let called = [&part["function"], part]
+                .into_iter()
+                .find(|it| it["name"].is_string());
+            let result = ["output", "content"]
+                .iter()
+                .find(|key| !part[**key].is_null());
+            match (id, called, result) {
+                (Some(id), Some(called), _) => {
+                    let input = [&called["arguments"], &called["input"]];
+                    calls.insert(id, format!("{} {input:?}", called["name"]));
+                }
+                (Some(id), None, Some(key)) => {
+                    results.push((calls[id].clone(), part[*key].to_string()));
+                }
+                _ => {}
+            }
+        }
+    }
+    results
 }
