@@ -87,8 +87,11 @@ fn steering() -> impl Strategy<Value = Value> {
 }
 
 /// Some messages with steering; what is pinned is plain.
-fn steered(messages: impl Strategy<Value = Vec<Value>>) -> impl Strategy<Value = Vec<Value>> {
-    (messages, prop::collection::vec(steering(), 8)).prop_map(|(mut messages, steering)| {
+fn steered(
+    messages: impl Strategy<Value = Vec<Value>>,
+    steering: impl Strategy<Value = Vec<Value>>,
+) -> impl Strategy<Value = Vec<Value>> {
+    (messages, steering).prop_map(|(mut messages, steering)| {
         for (message, steering) in messages.iter_mut().zip(steering.iter().cycle()) {
             let is_plain = message["tool_calls"].is_null()
                 && message["function_call"].is_null()
@@ -153,10 +156,23 @@ fn request() -> impl Strategy<Value = Value> {
 }
 
 fn shaped(messages: impl Strategy<Value = Vec<Value>>) -> impl Strategy<Value = Any> {
+    shaped_with(messages, prop::collection::vec(steering(), 8))
+}
+
+fn shaped_with(
+    messages: impl Strategy<Value = Vec<Value>>,
+    steering: impl Strategy<Value = Vec<Value>>,
+) -> impl Strategy<Value = Any> {
     let tool = json!([{"type": "function", "function": {"name": "f", "description": "Does it"}}]);
     let tools = prop::option::of(Just(tool.to_string()));
-    (steered(messages), tools, 0usize..3, request(), 0.0f64..1.3).prop_map(
-        |(messages, tools, shape, request, share)| {
+    (
+        steered(messages, steering),
+        tools,
+        0usize..3,
+        request(),
+        0.0f64..1.3,
+    )
+        .prop_map(|(messages, tools, shape, request, share)| {
             let messages = match shape {
                 0 => Value::from(messages),
                 1 => to_anthropic(&messages),
@@ -168,8 +184,7 @@ fn shaped(messages: impl Strategy<Value = Vec<Value>>) -> impl Strategy<Value = 
                 request,
                 share,
             }
-        },
-    )
+        })
 }
 
 fn any_shape() -> impl Strategy<Value = Any> {
@@ -241,7 +256,9 @@ proptest! {
 
     /// What gives way to a later result does so where there is one.
     #[test]
-    fn a_superseded_result_has_a_later_one(mut case in any_shape()) {
+    fn a_superseded_result_has_a_later_one(
+        mut case in prop_oneof![any_shape(), shaped(repeating_messages())],
+    ) {
         case.request["options"]["drop_superseded"] = json!(true);
         let answer = case.fit();
         if !is_denied(&answer) {
@@ -251,6 +268,27 @@ proptest! {
                 let mut later = results[at + 1..].iter();
                 let has_later = later.any(|(made, text)| made == call && !is_superseded(text));
                 prop_assert!(has_later || !is_superseded(text), "{call}");
+            }
+        }
+    }
+
+    /// Of what is said again, all goes only where all that is said beside the earlier goes too.
+    #[test]
+    fn a_duplicate_goes_before_the_last(
+        mut case in shaped_with(repeating_messages(), Just(Vec::new())),
+    ) {
+        case.request["options"]["drop_duplicates"] = json!(true);
+        let answer = case.fit();
+        if !is_denied(&answer) {
+            let messages = list(&case.messages);
+            let actions = actions_of(&answer);
+            let is_gone = |at: usize| matches!(actions[at], "dropped" | "summarised");
+            for (at, entry) in of_messages(&answer["receipt"]).enumerate() {
+                if entry["rule"] == "duplicate" {
+                    let is_same = |later: &usize| messages[*later] == messages[at];
+                    let last = (at..messages.len()).rev().find(is_same).unwrap();
+                    prop_assert!(!is_gone(last) || is_gone(at - 3), "message {at}");
+                }
             }
         }
     }

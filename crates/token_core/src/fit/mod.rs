@@ -92,7 +92,7 @@ pub fn fit(
         return Ok(work.granted(counter, request, whole, grant));
     }
     let may_change = request.overflow == Overflow::Fit;
-    let mut parts = work.parts(request, work.ranking(request));
+    let mut parts = work.parts(request, work.ranking(request, None));
     let mut plan = work.plan(counter, request, &parts, budget);
     if may_change && plan.is_needed && request.options.shortens() {
         let ranking = work.shorten(counter, request, parts.ranking);

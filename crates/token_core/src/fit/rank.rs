@@ -54,6 +54,8 @@ pub struct Dialogue<'a> {
     pub conversation: &'a Conversation,
     pub steering: &'a [Steering],
     pub live: &'a [usize],
+    /// The ranks from before some messages went: what is left keeps its order.
+    pub before: Option<&'a [usize]>,
 }
 
 impl Turn {
@@ -75,21 +77,10 @@ impl Dialogue<'_> {
             None => Vec::new(),
         };
         let groups = topic::group(self, turns, group_topics);
-        let scores = match strategy {
-            Strategy::Importance => {
-                let query = self.text_of(ranking.last_user.iter().copied());
-                self.scores(&groups, &query)
-            }
-            _ => Vec::new(),
+        let order = match self.before {
+            Some(ranks) => order_of(&groups, ranks),
+            None => self.order(strategy, &groups, &ranking.last_user),
         };
-        let mut order: Vec<usize> = (0..groups.len()).rev().collect();
-        if strategy == Strategy::MiddleOut && !order.is_empty() {
-            // The first turn before the newest.
-            order.rotate_right(1);
-        }
-        if !scores.is_empty() {
-            order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
-        }
         let mut groups: Vec<Option<Vec<Turn>>> = groups.into_iter().map(Some).collect();
         let mut units = inner;
         for at in order {
@@ -97,6 +88,22 @@ impl Dialogue<'_> {
         }
         self.place(units, &mut ranking);
         ranking
+    }
+
+    /// The groups as the strategy ranks them, best first.
+    fn order(&self, strategy: Strategy, groups: &[Vec<Turn>], last_user: &[usize]) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..groups.len()).rev().collect();
+        match strategy {
+            // The first turn before the newest.
+            Strategy::MiddleOut if !order.is_empty() => order.rotate_right(1),
+            Strategy::Importance => {
+                let query = self.text_of(last_user.iter().copied());
+                let scores = self.scores(groups, &query);
+                order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
+            }
+            _ => {}
+        }
+        order
     }
 
     /// A unit with a pinned message stays, and with it the start of its turn.
@@ -231,6 +238,19 @@ impl Dialogue<'_> {
 struct Unit {
     members: Vec<usize>,
     head: Option<usize>,
+}
+
+/// The groups as they were ranked, each by its best message of those that may go.
+fn order_of(groups: &[Vec<Turn>], ranks: &[usize]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..groups.len()).rev().collect();
+    order.sort_by_cached_key(|at| {
+        let members = groups[*at].iter().flat_map(Turn::members);
+        members
+            .map(|index| ranks[index])
+            .filter(|rank| *rank > 0)
+            .min()
+    });
+    order
 }
 
 /// One turn's units, best first; several turns are one unit.

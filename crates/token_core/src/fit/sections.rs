@@ -24,13 +24,14 @@ pub struct Line {
 }
 
 impl Work {
-    /// Ranks what may go of the history.
-    pub fn ranking(&self, request: &Request) -> Ranking {
+    /// Ranks what may go of the history; in the order of the ranks that it had before, if it had.
+    pub fn ranking(&self, request: &Request, before: Option<&[usize]>) -> Ranking {
         let history = self.shrinking()(Section::History);
         let dialogue = Dialogue {
             conversation: &self.conversation,
             steering: &self.steering,
             live: &history,
+            before,
         };
         dialogue.rank(request.strategy, request.options.group_topics)
     }
@@ -82,6 +83,7 @@ impl Work {
             conversation: &self.conversation,
             steering: &self.steering,
             live: &turn,
+            before: None,
         };
         dialogue.rank(request.strategy, false).last_user
     }

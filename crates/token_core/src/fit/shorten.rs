@@ -20,8 +20,10 @@ impl Work {
     pub fn shorten(&mut self, counter: &Counter, request: &Request, ranking: Ranking) -> Ranking {
         let options = &request.options;
         let mut ranking = ranking;
-        if options.drop_duplicates && self.drop_duplicates(&ranking) {
-            ranking = self.ranking(request);
+        if options.drop_duplicates {
+            let ranks = ranking.ranks(self.counts.len());
+            self.drop_duplicates(&ranks);
+            ranking = self.ranking(request, Some(&ranks));
         }
         let mut changed = HashSet::new();
         if options.drop_superseded {
@@ -52,9 +54,8 @@ impl Work {
     }
 
     /// Of messages that say the same, and do nothing else, the last one stays; an earlier one goes
-    /// if it would go before that. Whether any went.
-    fn drop_duplicates(&mut self, ranking: &Ranking) -> bool {
-        let ranks = ranking.ranks(self.counts.len());
+    /// if it would go before that.
+    fn drop_duplicates(&mut self, ranks: &[usize]) {
         let live = || (0..self.counts.len()).filter(|at| self.is_live(*at));
         // Anthropic's first message must be a user's, so whoever begins, stays.
         let first = live().find(|at| !self.is_system(*at));
@@ -69,10 +70,9 @@ impl Work {
             }
             *best = rank.min(*best);
         }
-        for index in &gone {
-            self.receipt[*index].drop("duplicate");
+        for index in gone {
+            self.receipt[index].drop("duplicate");
         }
-        !gone.is_empty()
     }
 
     /// Whether a message of the history says something and does nothing else.

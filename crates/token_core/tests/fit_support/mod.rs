@@ -248,6 +248,26 @@ pub fn valid_messages() -> impl Strategy<Value = Vec<Value>> {
     })
 }
 
+/// Turns in which the same is asked of tools, and said, again and again.
+pub fn repeating_messages() -> impl Strategy<Value = Vec<Value>> {
+    let name = prop_oneof![3 => Just("jobs"), 1 => Just("look_up")];
+    let said = prop_oneof![Just("Yes, please go on.".to_owned()), text()];
+    let turn = ("[a-z]{9}", name, text(), said).prop_map(|(question, name, found, said)| {
+        vec![
+            json!({"role": "user", "content": question}),
+            calls(1, name, "{}"),
+            result(0, json!(format!("{found} is all that was found by this."))),
+            json!({"role": "assistant", "content": said}),
+        ]
+    });
+    let turns = prop::collection::vec(turn, 2..8);
+    turns.prop_map(|turns| {
+        let mut messages = turns.concat();
+        messages.push(json!({"role": "user", "content": "and now?"}));
+        messages
+    })
+}
+
 /// A conversation with something broken anywhere, but never nothing else.
 pub fn broken_messages() -> impl Strategy<Value = Vec<Value>> {
     let block = prop_oneof![
