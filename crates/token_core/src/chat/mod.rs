@@ -9,6 +9,7 @@ mod message;
 mod part;
 pub mod shape;
 mod split;
+mod steering;
 mod tools;
 mod total;
 

@@ -1,6 +1,7 @@
 //! What a message is made of, in each of the shapes that are taken. Indexes are those of the input
 //! array, from 0.
 
+pub use super::steering::Steering;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -110,7 +111,7 @@ impl Format {
             },
             Self::Responses => match item_type(message) {
                 "message" => named(),
-                kind if kind.ends_with("_output") => Some(Role::Tool),
+                _ if answered_call(message).is_some() => Some(Role::Tool),
                 _ => Some(Role::Assistant),
             },
         }
@@ -125,13 +126,11 @@ impl Format {
                 .filter(|block| block_type(block) == "tool_use")
                 .filter_map(|block| string(block, "id").map(CallKey::Id))
                 .collect(),
-            Self::Responses => match item_type(message) {
-                "function_call" | "custom_tool_call" => string(message, "call_id")
-                    .map(CallKey::Id)
-                    .into_iter()
-                    .collect(),
-                _ => Vec::new(),
-            },
+            Self::Responses if item_type(message).ends_with("_call") => string(message, "call_id")
+                .map(CallKey::Id)
+                .into_iter()
+                .collect(),
+            Self::Responses => Vec::new(),
         }
     }
 
@@ -141,10 +140,22 @@ impl Format {
         match (self, self.role(message)?) {
             (Self::OpenAi, Role::Function) => string(message, "name").map(CallKey::Name),
             (Self::OpenAi, Role::Tool) => string(message, "tool_call_id").map(CallKey::Id),
-            (Self::Responses, Role::Tool) => string(message, "call_id").map(CallKey::Id),
+            (Self::Responses, Role::Tool) => answered_call(message).map(CallKey::Id),
             _ => None,
         }
     }
+}
+
+/// The id of the call that an item of the Responses API answers: of a function, a computer, a shell
+/// or whatever else. What a provider's own tool put out (a search of tools) has none, as it has no
+/// call that waits. A local shell's output may name its call under `id`.
+fn answered_call(item: &Value) -> Option<&str> {
+    let kind = item_type(item);
+    if !kind.ends_with("_output") {
+        return None;
+    }
+    let id = || string(item, "id").filter(|_| kind == "local_shell_call_output");
+    string(item, "call_id").or_else(id)
 }
 
 fn openai_calls(message: &Value) -> Vec<CallKey<'_>> {
@@ -281,62 +292,6 @@ impl Section {
     }
 }
 
-/// What a message says under [`STEERING_KEY`].
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Steering {
-    pub section: Option<Section>,
-    /// From 0 to 1.
-    pub importance: Option<f64>,
-    pub is_pinned: bool,
-    /// Turns of one topic stay or go together.
-    pub topic: Option<String>,
-}
-
-impl Steering {
-    /// Reads a message's steering; the error says what was found.
-    pub fn of(message: &Value) -> Result<Self, String> {
-        match message.field(STEERING_KEY) {
-            None | Some(Value::Null) => Ok(Self::default()),
-            Some(Value::Object(map)) => Self::from_map(map),
-            Some(_) => Err(format!("has \"{STEERING_KEY}\" that is not an object")),
-        }
-    }
-
-    fn from_map(map: &Map<String, Value>) -> Result<Self, String> {
-        let mut steering = Self::default();
-        for (key, value) in map {
-            let is_taken = match (key.as_str(), value) {
-                (_, Value::Null) => true,
-                ("section", Value::String(name)) => {
-                    steering.section = Section::from_name(name);
-                    steering.section.is_some()
-                }
-                ("importance", value) => {
-                    steering.importance = value.as_f64().filter(|it| (0.0..=1.0).contains(it));
-                    steering.importance.is_some()
-                }
-                ("pinned", Value::Bool(is_pinned)) => {
-                    steering.is_pinned = *is_pinned;
-                    true
-                }
-                ("topic", Value::String(topic)) => {
-                    steering.topic = Some(topic.clone());
-                    true
-                }
-                ("section" | "pinned" | "topic", _) => false,
-                // Hints of other programs, or of later versions.
-                _ => true,
-            };
-            if !is_taken {
-                return Err(format!(
-                    "has a \"{STEERING_KEY}\" whose \"{key}\" makes no sense"
-                ));
-            }
-        }
-        Ok(steering)
-    }
-}
-
 /// The calls that a message makes: their ids, and what each calls (its name and its input).
 pub fn calls(format: Format, message: &Value) -> Vec<(String, String)> {
     let call = |id: Option<&str>, name: Option<&str>, input: Option<&Value>| {
@@ -381,7 +336,7 @@ pub fn calls(format: Format, message: &Value) -> Vec<(String, String)> {
 pub fn answered_id<'a>(format: Format, message: &'a Value, path: &str) -> Option<&'a str> {
     match format {
         Format::OpenAi => string(message, "tool_call_id"),
-        Format::Responses => string(message, "call_id"),
+        Format::Responses => answered_call(message),
         Format::Anthropic => {
             let block = path.strip_prefix("/content/")?.split('/').next()?;
             string(

@@ -160,3 +160,38 @@ fn unpaired_calls_and_results_are_found() {
         ["Message 0 makes calls of which only some have results."]
     );
 }
+
+#[test]
+fn every_kind_of_call_is_paired_with_its_result() {
+    for kind in [
+        "function_call",
+        "custom_tool_call",
+        "computer_call",
+        "local_shell_call",
+        "shell_call",
+        "apply_patch_call",
+    ] {
+        let call =
+            json!({"type": kind, "call_id": "a", "name": "f", "arguments": "{}", "input": ""});
+        let result = json!({"type": format!("{kind}_output"), "call_id": "a", "output": "x"});
+        let ask = json!({"type": "message", "role": "user", "content": "x"});
+        let none = Vec::<String>::new();
+        assert_eq!(found(json!([ask, call, result])), none, "{kind}");
+        assert_eq!(found(json!([ask, call, ask, result])), none, "{kind}");
+        assert_eq!(found(json!([ask, result])).len(), 1, "{kind}");
+        assert_eq!(found(json!([call, ask])).len(), 1, "{kind}");
+    }
+    let by_id = json!([
+        {"type": "local_shell_call", "call_id": "a", "id": "item", "action": {}},
+        {"type": "local_shell_call_output", "id": "a", "output": "x"},
+    ]);
+    // What the provider's own tools do has no id of a call, or waits for nothing.
+    let own = json!([
+        {"type": "web_search_call", "id": "w", "status": "completed"},
+        {"type": "tool_search_call", "id": "s", "call_id": null},
+        {"type": "tool_search_output", "id": "o", "call_id": null, "tools": []},
+        {"type": "message", "role": "user", "content": "x"},
+    ]);
+    assert_eq!(found(by_id), Vec::<String>::new());
+    assert_eq!(found(own), Vec::<String>::new());
+}
