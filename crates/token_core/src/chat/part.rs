@@ -1,6 +1,7 @@
 //! Tokens of the parts that a content has.
 
 use super::image::{ImageSource, count_image, image_source};
+use super::media;
 use super::message::{PER_CALL, Tally, TextCount};
 use super::shape;
 use serde_json::{Map, Value};
@@ -73,6 +74,7 @@ impl Tally<'_> {
             kind => {
                 self.unknown_block(kind);
                 self.json(part);
+                self.count.images += media::referred_tokens(part);
             }
         }
     }

@@ -100,7 +100,6 @@ fn string<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
 
 /// The base64 of a `data:` URI (RFC 2397): `data:image/png;name=x;base64,…`, whatever its case.
 fn data_uri(url: &str) -> Option<&str> {
-    let url = url.trim_ascii_start();
     if !is_data_uri(url) {
         return None;
     }
@@ -113,15 +112,17 @@ fn data_uri(url: &str) -> Option<&str> {
 
 /// Bare base64, or a URI where it should have been.
 fn base64_or_uri(data: &str) -> Option<&str> {
-    if is_data_uri(data.trim_ascii_start()) {
+    if is_data_uri(data) {
         data_uri(data)
     } else {
         Some(data)
     }
 }
 
-fn is_data_uri(url: &str) -> bool {
-    url.get(..5)
+/// Whether a URL holds what it names, white space before it or not.
+pub fn is_data_uri(url: &str) -> bool {
+    url.trim_ascii_start()
+        .get(..5)
         .is_some_and(|scheme| scheme.eq_ignore_ascii_case("data:"))
 }
 
