@@ -25,7 +25,11 @@ impl Tally<'_> {
                     self.text("\n");
                 }
             }
-            other => self.unknown("content", other),
+            // What a computer shows is one part, not a list of them.
+            other => match image_source(other) {
+                Some(image) => self.image(&image),
+                None => self.unknown("content", other),
+            },
         }
     }
 

@@ -215,3 +215,22 @@ fn malformed_tools_say_what_was_found() {
     assert!(count_json(&hello().to_string(), Some("null"), COUNTER).is_ok());
     assert!(count_json(&hello().to_string(), Some("[]"), COUNTER).is_ok());
 }
+
+#[test]
+fn a_screenshot_is_an_image_where_the_api_has_it() {
+    let png = format!(
+        "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAABAAAAAQA{}",
+        "A".repeat(100_000)
+    );
+    let shown = |screenshot: Value| {
+        let output = json!({"type": "computer_call_output", "call_id": "a", "output": screenshot});
+        let counter = json!({"encoding": "o200k_base", "basis": "exact", "images": "openai_tiles"});
+        count_values(json!([output]), Value::Null, &counter.to_string()).unwrap()
+    };
+    let own = shown(json!({"type": "computer_screenshot", "image_url": png, "detail": "high"}));
+    assert_eq!(own["images"], 765);
+    let remote = shown(json!({"type": "computer_screenshot", "image_url": "https://x/y.png"}));
+    assert_eq!(remote["images"], 1445);
+    let file = shown(json!({"type": "computer_screenshot", "file_id": "f"}));
+    assert_eq!(file["images"], 1445);
+}

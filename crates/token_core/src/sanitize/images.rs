@@ -8,6 +8,16 @@ use serde_json::{Value, json};
 
 pub const MARKER: &str = "[image removed]";
 
+/// What a computer's call is answered with. The API takes nothing else there, so no text can stand
+/// for it.
+pub const SCREENSHOT: &str = "computer_screenshot";
+
+/// A black screen of 32 x 32 pixels, which stands for a screenshot.
+pub const BLACK_SCREEN: &str = concat!(
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAACAAAAAgAQAAAABbAUdZAAAADElEQVR42mNgGNwAAACgAAGO",
+    "+7G0AAAAAElFTkSuQmCC",
+);
+
 /// `![alt](url "title")`, the URL perhaps in <> or with one level of parentheses. Exclamation
 /// marks before it belong to it: one that stayed would make the marker an image again, were a
 /// parenthesis to follow.
@@ -69,8 +79,15 @@ impl Images {
     }
 
     /// A block of text instead of the image, with its `cache_control`. A block that has one is
-    /// never stripped: the prompt is cached up to there.
+    /// never stripped: the prompt is cached up to there. A screenshot gets black.
     pub fn remove_block(&self, block: &mut Value) -> Found {
+        if let Value::Object(map) = block
+            && map.get("type").is_some_and(|kind| kind == SCREENSHOT)
+        {
+            map.shift_remove("file_id");
+            map.insert("image_url".into(), BLACK_SCREEN.into());
+            return Found::Kept;
+        }
         let is_responses = block.get("type").is_some_and(|kind| kind == "input_image");
         let kind = if is_responses { "input_text" } else { "text" };
         let mut marker = json!({"type": kind, "text": MARKER});

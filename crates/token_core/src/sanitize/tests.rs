@@ -49,6 +49,37 @@ fn images_of_every_api_are_marked_in_their_own_shape() {
     assert_eq!(removed, [image(0, 3), image(1, 1), image(2, 1)]);
 }
 
+/// The API takes no text there.
+#[test]
+fn a_screenshot_gets_black_and_stays_one() {
+    let shown = |screenshot: Value| {
+        json!([
+            {"type": "computer_call", "call_id": "c", "action": {"type": "screenshot"}},
+            {"type": "computer_call_output", "call_id": "c", "output": screenshot},
+        ])
+    };
+    for screenshot in [
+        json!({"type": "computer_screenshot", "image_url": URI}),
+        json!({"type": "computer_screenshot", "image_url": "https://a.b/c.png"}),
+        json!({"type": "computer_screenshot", "file_id": "f"}),
+    ] {
+        for mode in ["mark", "strip"] {
+            let options = json!({"block_images": mode});
+            let (black, removed) = clean(shown(screenshot.clone()), options.clone());
+            let expected =
+                json!({"type": "computer_screenshot", "image_url": images::BLACK_SCREEN});
+            assert_eq!(black[1]["output"], expected);
+            assert_eq!(removed, [(Some(1), "image".to_owned(), 1)]);
+            assert_eq!(clean(black.clone(), options), (black, Vec::new()));
+        }
+        let all = shown(screenshot);
+        assert_eq!(
+            clean(all.clone(), json!({"keep_images": 1})),
+            (all, Vec::new())
+        );
+    }
+}
+
 #[test]
 fn stripped_images_leave_no_content_empty() {
     let image = json!({"type": "image_url", "image_url": {"url": URI}});

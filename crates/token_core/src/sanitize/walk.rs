@@ -1,5 +1,6 @@
 //! Where the texts, tool inputs and images of a request are, whichever API it is for.
 
+use super::images::{BLACK_SCREEN, SCREENSHOT};
 use serde_json::{Map, Value};
 
 /// What to do about an image that was found.
@@ -145,7 +146,11 @@ fn list(items: &mut Vec<Value>, visitor: &mut impl Visitor) {
 
 fn is_image(value: &Value) -> bool {
     let kind = value.get("type").and_then(Value::as_str);
-    matches!(kind, Some("image" | "image_url" | "input_image"))
+    match kind {
+        Some("image" | "image_url" | "input_image") => true,
+        Some(SCREENSHOT) => value.get("image_url").is_none_or(|url| url != BLACK_SCREEN),
+        _ => false,
+    }
 }
 
 /// Reasoning that the provider signed or encrypted: it takes it back only as it was.
