@@ -215,7 +215,8 @@ CREATE TYPE token_mgmt.message_problem AS (
 );
 COMMENT ON TYPE token_mgmt.message_problem IS
     'What a provider would refuse. index counts messages from 0 and is NULL for Anthropic''s '
-    'system; kind is shape (of the message alone), pairing (of calls and their results) or order';
+    'system and for the list; kind is shape (of it alone), pairing (of calls and their results) or '
+    'order';
 
 CREATE FUNCTION @extschema@.check_messages(messages jsonb, provider text DEFAULT NULL)
     RETURNS SETOF token_mgmt.message_problem

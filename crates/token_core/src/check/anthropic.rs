@@ -4,6 +4,8 @@ use super::openai::{has_strings, unknown_role};
 use crate::chat::shape::{Field, STEERING_KEY, block_type, string};
 use serde_json::{Map, Value};
 
+pub(super) const MISPLACED_SYSTEM: &str = "has role \"system\", which belongs under \"system\"";
+
 /// What is wrong with a message, if anything is. The system prompt comes first, as a message of role
 /// system.
 pub(super) fn found_in_message(
@@ -20,7 +22,7 @@ pub(super) fn found_in_message(
         "user" => {}
         "assistant" => {}
         "system" if index == 0 => {}
-        "system" => return Some("has role \"system\", which belongs under \"system\"".into()),
+        "system" => return Some(MISPLACED_SYSTEM.into()),
         other => return Some(unknown_role(other)),
     }
     let known = ["role", "content", STEERING_KEY];

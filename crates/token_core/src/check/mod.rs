@@ -1,10 +1,14 @@
-//! Whether a provider would take a list of messages, without saying how to repair it.
+//! Whether a provider would take a list of messages, without saying how to repair it. What
+//! has a shape can be counted and fitted ([`first_shape_problem`]), here or at a provider that is less
+//! strict; [`check_messages`] says beside that what the API itself refuses.
 
 mod anthropic;
 mod openai;
 mod pairing;
 mod responses;
+mod strict;
 
+use crate::chat::shape::CallKey;
 use crate::chat::{Conversation, Role, Steering};
 use crate::error::CoreError;
 pub use pairing::{Fault, Loss, Pairing};
@@ -39,32 +43,51 @@ impl ProblemKind {
     }
 }
 
+/// What is found in a call at the end that nobody has answered yet.
+const WAITS: &str = "makes a call that has no result yet";
+
 /// Something the provider would refuse.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// Position among the conversation's messages, from 0.
-    pub index: usize,
+    /// Position in the input's list, from 0; none for what stands beside it, and for all of it.
+    pub index: Option<usize>,
     pub kind: ProblemKind,
     /// A sentence that names the message and what was found, without quoting the prompt.
     pub found: String,
 }
 
-/// All problems of a conversation: the first of each message's shape, then pairing. A call that
-/// nobody has answered yet may end the list.
+/// All problems of a conversation: of the list, the first of each message, and of their sequence.
 pub fn check_messages(conversation: &Conversation) -> Vec<Problem> {
+    let of = |(index, message)| {
+        shape_problem(conversation, index, message)
+            .or_else(|| strict_problem(conversation, index, message))
+    };
     let messages = conversation.messages.iter().enumerate();
-    let mut problems: Vec<Problem> = messages
-        .filter_map(|(index, message)| shape_problem(conversation, index, message))
-        .collect();
-    problems.extend(order_problem(conversation));
+    let mut problems = Vec::from_iter(list_problem(conversation));
+    problems.extend(messages.filter_map(of));
     let pairing = Pairing::of(conversation.format, &conversation.messages);
-    let faults = pairing.faults.into_iter();
-    problems.extend(
-        faults.map(|(index, fault)| {
-            problem(conversation, index, ProblemKind::Pairing, fault.found())
-        }),
-    );
+    problems.extend(sequence_problems(conversation, &pairing));
+    let waiting = pairing.waiting.into_iter().filter(|index| {
+        // The API never looked for the results of the old function calls.
+        let keys = conversation
+            .format
+            .call_keys(&conversation.messages[*index]);
+        keys.iter().any(|key| matches!(key, CallKey::Id(_)))
+    });
+    problems.extend(waiting.map(|index| problem(conversation, index, ProblemKind::Pairing, WAITS)));
     problems
+}
+
+/// The problems that fitting mends.
+pub fn sequence_problems(conversation: &Conversation, pairing: &Pairing) -> Vec<Problem> {
+    let faults = pairing
+        .faults
+        .iter()
+        .map(|(index, fault)| problem(conversation, *index, ProblemKind::Pairing, fault.found()));
+    order_problem(conversation)
+        .into_iter()
+        .chain(faults)
+        .collect()
 }
 
 /// [`check_messages`] for a host: the JSON of a list of `{"index", "kind", "found"}`, empty if the
@@ -86,12 +109,48 @@ pub fn check_json(messages: &str, provider: Option<&str>) -> Result<String, Core
     }
     let problems = check_messages(&conversation).into_iter().map(|problem| {
         json!({
-            "index": conversation.input_index(problem.index),
+            "index": problem.index,
             "kind": problem.kind.name(),
             "found": problem.found,
         })
     });
     Ok(Value::Array(problems.collect()).to_string())
+}
+
+fn list_problem(conversation: &Conversation) -> Option<Problem> {
+    let has_system = !conversation.messages.is_empty() && conversation.input_index(0).is_none();
+    let is_empty = conversation.messages.len() == usize::from(has_system);
+    let found = match conversation.provider() {
+        Provider::OpenAi | Provider::Responses if has_system => {
+            "The \"system\" stands beside the messages, where only Anthropic takes it."
+        }
+        Provider::OpenAi | Provider::Anthropic if is_empty => "The list of messages is empty.",
+        _ => return None,
+    };
+    Some(Problem {
+        index: None,
+        kind: ProblemKind::Shape,
+        found: found.into(),
+    })
+}
+
+fn strict_problem(conversation: &Conversation, index: usize, message: &Value) -> Option<Problem> {
+    let format = conversation.format;
+    let is_listed = conversation.input_index(index).is_some();
+    if conversation.provider() == Provider::Anthropic
+        && is_listed
+        && format.role(message) == Some(Role::System)
+    {
+        let found = anthropic::MISPLACED_SYSTEM;
+        return Some(problem(conversation, index, ProblemKind::Shape, found));
+    }
+    if strict::has_late_result(format, message) {
+        let found = "has a tool result behind other content";
+        return Some(problem(conversation, index, ProblemKind::Order, found));
+    }
+    let is_last = index + 1 == conversation.messages.len();
+    let found = strict::found_in_message(format, message, is_last)?;
+    Some(problem(conversation, index, ProblemKind::Shape, &found))
 }
 
 /// Anthropic's first message must be a user's.
@@ -132,12 +191,15 @@ fn shape_problem(conversation: &Conversation, index: usize, message: &Value) -> 
 }
 
 fn problem(conversation: &Conversation, index: usize, kind: ProblemKind, found: &str) -> Problem {
-    let found = match conversation.input_index(index) {
-        Some(input) => format!("Message {input} {found}."),
+    let index = conversation.input_index(index);
+    let found = match index {
+        Some(index) => format!("Message {index} {found}."),
         None => format!("The \"system\" {found}."),
     };
     Problem { index, kind, found }
 }
 
+#[cfg(test)]
+mod strict_tests;
 #[cfg(test)]
 mod tests;

@@ -24,12 +24,16 @@ pub(super) fn found_in_message(message: &Value, map: &Map<String, Value>) -> Opt
 
 /// A role is quoted only if it looks like one.
 pub(super) fn unknown_role(name: &str) -> String {
-    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if !name.is_empty() && name.len() <= 32 && name.chars().all(is_word) {
-        format!("has the unknown role \"{name}\"")
-    } else {
-        "has an unknown role".into()
+    match word(name) {
+        Some(name) => format!("has the unknown role \"{name}\""),
+        None => "has an unknown role".into(),
     }
+}
+
+/// A name, if it looks like one.
+pub(super) fn word(name: &str) -> Option<&str> {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    (!name.is_empty() && name.len() <= 32 && name.chars().all(is_word)).then_some(name)
 }
 
 fn found_in_names(role: Role, map: &Map<String, Value>) -> Option<String> {

@@ -52,6 +52,8 @@ pub struct Pairing {
     pub faults: Vec<(usize, Fault)>,
     /// By message.
     pub losses: Vec<Option<Loss>>,
+    /// Messages at the end whose calls nobody has answered yet: they stay, as their results may come.
+    pub waiting: Vec<usize>,
 }
 
 /// A result, with its place among the content blocks if it is one.
@@ -74,6 +76,7 @@ impl Pairing {
         let mut pairing = Self {
             faults: Vec::new(),
             losses: vec![None; messages.len()],
+            waiting: Vec::new(),
         };
         match format {
             Format::Responses => by_id(messages)
@@ -116,6 +119,7 @@ impl Pairing {
             return;
         };
         if answered == 0 && exchange.is_end {
+            self.waiting.push(caller);
             return;
         }
         let fault = if exchange.is_end {

@@ -104,7 +104,7 @@ fn shapes_are_named_without_quoting_the_prompt() {
             first_shape_problem(&Conversation::from_list(vec![user(), message.clone()])).unwrap();
         assert_eq!(
             (problem.index, problem.found.as_str()),
-            (1, expected),
+            (Some(1), expected),
             "{message}"
         );
     }
@@ -122,10 +122,9 @@ fn what_the_api_takes_is_accepted() {
     for messages in [
         answered,
         legacy,
-        json!([user(), call(&["a"])]),
         json!([{"role": "assistant", "content": null, "refusal": "no"}, user()]),
         json!([{"role": "assistant", "content": "x", "tool_calls": []}, user()]),
-        json!([{"role": "assistant", "tool_calls": [custom]}]),
+        json!([{"role": "assistant", "tool_calls": [custom]}, result("c")]),
         json!([{"role": "developer", "content": [{"type": "text", "text": ""}], "name": null}]),
     ] {
         assert_eq!(found(messages), Vec::<String>::new());

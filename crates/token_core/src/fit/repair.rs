@@ -2,14 +2,15 @@
 
 use crate::chat::shape::Field;
 use crate::chat::{Conversation, Format, Role, shape};
-use crate::check::{Loss, Pairing, ProblemKind, check_messages};
+use crate::check::{Loss, Pairing, sequence_problems};
 use crate::error::CoreError;
 
 /// What each message loses, `None` for those that stay as they are. When repairing is not allowed,
 /// the first problem is an error; when nothing would be left, that is one too.
 pub fn find(conversation: &Conversation, is_allowed: bool) -> Result<Vec<Option<Loss>>, CoreError> {
     let messages = &conversation.messages;
-    let mut losses = Pairing::of(conversation.format, messages).losses;
+    let mut pairing = Pairing::of(conversation.format, messages);
+    let mut losses = std::mem::take(&mut pairing.losses);
     match conversation.format {
         Format::OpenAi => {}
         Format::Anthropic => begin_with_user(conversation, &mut losses),
@@ -17,9 +18,11 @@ pub fn find(conversation: &Conversation, is_allowed: bool) -> Result<Vec<Option<
     }
     let malformed = || CoreError::malformed("messages are malformed");
     if !is_allowed && losses.iter().any(Option::is_some) {
-        let mut problems = check_messages(conversation).into_iter();
-        let problem = problems.find(|problem| problem.kind != ProblemKind::Shape);
-        let found = problem.map(|problem| problem.found).unwrap_or_default();
+        let mut problems = sequence_problems(conversation, &pairing).into_iter();
+        let found = problems
+            .next()
+            .map(|problem| problem.found)
+            .unwrap_or_default();
         return Err(malformed()
             .detail(found)
             .hint("Set options.repair to drop such messages. Messages are counted from 0."));
