@@ -6,6 +6,7 @@ pub mod shapes;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use token_core::chat;
+use token_core::check::check_json;
 use token_core::fit::fit_json;
 
 /// Cases per property; PROPTEST_CASES asks for more.
@@ -96,6 +97,17 @@ pub fn messages_of(answer: &Value) -> &[Value] {
     answer["messages"].as_array().unwrap()
 }
 
+/// What the provider would refuse, but for a call at the end whose results are still to come.
+pub fn refusals(messages: &Value) -> Vec<Value> {
+    let answer = check_json(&messages.to_string(), None).unwrap();
+    let mut problems: Vec<Value> = serde_json::from_str(&answer).unwrap();
+    problems.retain(|problem| {
+        let found = problem["found"].as_str().unwrap();
+        !found.ends_with(" makes a call that has no result yet.")
+    });
+    problems
+}
+
 pub fn role_of(message: &Value) -> &str {
     message["role"].as_str().unwrap()
 }
@@ -126,19 +138,49 @@ fn text() -> impl Strategy<Value = String> {
     })
 }
 
-/// A string, or text parts with an image among them.
-fn content() -> impl Strategy<Value = Value> {
-    let part = prop_oneof![
+/// An image of 1024 x 1024 pixels, as far as its header goes.
+pub const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAABAAAAAQA";
+/// A file in base64, in lines as MIME has them.
+pub const PDF: &str = "JVBERi0xLjcKJcTl8uXrp/Og0MTGCjQgMCBvYmoKPDwgL0ZpbHRlciAvRmxh\r\n";
+
+fn text_part() -> impl Strategy<Value = Value> {
+    prop_oneof![
         6 => text().prop_map(|text| json!({"type": "text", "text": text})),
         1 => text().prop_map(|text| {
             json!({"type": "text", "text": text, "cache_control": {"type": "ephemeral"}})
         }),
-        1 => Just(json!({"type": "image_url", "image_url": {"url": "https://x/y.png"}})),
-    ];
+    ]
+}
+
+/// Images and files in the request, and elsewhere.
+fn media_part() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        3 => Just(json!({"type": "image_url", "image_url": {"url": "https://x/y.png"}})),
+        3 => Just(json!({"type": "image_url",
+            "image_url": {"url": format!("data:image/png;base64,{PNG}"), "detail": "high"}})),
+        1 => Just(json!({"type": "file", "file": {"filename": "a.pdf",
+            "file_data": format!("data:application/pdf;base64,{}", PDF.repeat(20))}})),
+        1 => Just(json!({"type": "file", "file": {"file_id": "file_1"}})),
+        1 => Just(json!({"type": "input_audio",
+            "input_audio": {"data": PDF.repeat(20), "format": "wav"}})),
+    ]
+}
+
+/// What a user says: a string, or text parts with images and files among them.
+fn content() -> impl Strategy<Value = Value> {
+    let part = prop_oneof![7 => text_part(), 1 => media_part()];
     prop_oneof![
         3 => text().prop_map(Value::from),
         1 => Just(json!("Yes, please go on.")),
         1 => prop::collection::vec(part, 1..4).prop_map(Value::from),
+    ]
+}
+
+/// What an assistant or a tool says: a string, or text parts.
+fn said() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        3 => text().prop_map(Value::from),
+        1 => prop::collection::vec(text_part(), 1..4).prop_map(Value::from),
     ]
 }
 
@@ -161,7 +203,7 @@ fn user() -> impl Strategy<Value = Vec<Value>> {
 }
 
 fn assistant() -> impl Strategy<Value = Vec<Value>> {
-    (content(), prop::option::weighted(0.2, text())).prop_map(|(content, thinking)| {
+    (said(), prop::option::weighted(0.2, text())).prop_map(|(content, thinking)| {
         let mut message = json!({"role": "assistant", "content": content});
         if let Some(thinking) = thinking {
             message["reasoning_content"] = json!(thinking);
@@ -185,7 +227,7 @@ fn result(at: usize, content: Value) -> Value {
 
 /// Parallel calls with all their results, in any order.
 fn exchange() -> impl Strategy<Value = Vec<Value>> {
-    let results = prop::collection::vec(content(), 1..4);
+    let results = prop::collection::vec(said(), 1..4);
     let name = prop_oneof![Just("look_up"), Just("jobs")];
     let arguments = prop_oneof![Just("{}".to_owned()), "[a-z{}\": ]{0,60}"];
     let exchange = (results, any::<bool>(), name, arguments);

@@ -1,6 +1,8 @@
 //! The same conversation in the other shapes, and a receipt carried out.
 
+use super::{PDF, PNG};
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use token_core::compress::squeeze;
 
 /// An OpenAI conversation, valid or not, as Anthropic's `{system, messages}`; what comes before the
@@ -54,7 +56,9 @@ pub fn to_anthropic(messages: &[Value]) -> Value {
                         "name": call["function"]["name"],
                         "input": {"arguments": call["function"]["arguments"]}}));
                 }
-                add("assistant", Value::from(content));
+                if !content.is_empty() {
+                    add("assistant", Value::from(content));
+                }
             }
             // The old function calls have no counterpart.
             _ => {}
@@ -95,24 +99,46 @@ fn block(part: &Value) -> Value {
             block["text"] = json!(format!("{text}."));
             block
         }
-        None => json!({"type": "image", "source": {"type": "url", "url": "https://x/y.png"}}),
+        None if part["type"] == "image_url" => {
+            json!({"type": "image", "source": {"type": "url", "url": part["image_url"]["url"]}})
+        }
+        None if part["type"] == "file" && part["file"]["file_id"].is_string() => {
+            json!({"type": "document", "source": {"type": "file", "file_id": "file_1"}})
+        }
+        None => document(),
     }
 }
 
+fn document() -> Value {
+    let media_type = "application/pdf";
+    json!({"type": "document",
+           "source": {"type": "base64", "media_type": media_type, "data": PDF.repeat(20)}})
+}
+
+/// Here a result may hold images and files, too.
 fn result_content(content: &Value) -> Value {
-    blocks(content)
+    let mut content = blocks(content);
+    if let Value::Array(blocks) = &mut content {
+        let source = json!({"type": "base64", "media_type": "image/png", "data": PNG});
+        match blocks.len() {
+            1 => {}
+            2 => blocks.push(json!({"type": "image", "source": source})),
+            _ => blocks.push(document()),
+        }
+    }
+    content
 }
 
 /// An OpenAI conversation, valid or not, as input items of the Responses API.
 pub fn to_responses(messages: &[Value]) -> Value {
     let mut items: Vec<Value> = Vec::new();
+    let mut kinds: HashMap<String, &str> = HashMap::new();
     for message in messages {
         let role = message["role"].as_str().unwrap();
         if role == "tool" {
-            items.push(
-                json!({"type": "function_call_output", "call_id": message["tool_call_id"],
-                              "output": text_of(&message["content"])}),
-            );
+            let id = &message["tool_call_id"];
+            let kind = kinds.get(&id.to_string()).copied();
+            items.push(output(kind.unwrap_or(CALLS[0]), id, &message["content"]));
             continue;
         }
         if role == "function" || !message["function_call"].is_null() {
@@ -123,27 +149,98 @@ pub fn to_responses(messages: &[Value]) -> Value {
             items.push(json!({"type": "reasoning", "id": "rs_1", "summary": summary}));
         }
         if !message["content"].is_null() {
-            let kind = if role == "assistant" {
-                "output_text"
-            } else {
-                "input_text"
-            };
-            let part = json!({"type": kind, "text": text_of(&message["content"])});
-            let mut item = json!({"type": "message", "role": role, "content": [part]});
+            let mut item = json!({"type": "message", "role": role,
+                                  "content": parts(role, &message["content"])});
             if !message["token_mgmt"].is_null() {
                 item["token_mgmt"] = message["token_mgmt"].clone();
             }
             items.push(item);
         }
-        for call in message["tool_calls"].as_array().into_iter().flatten() {
-            items.push(json!({"type": "function_call", "call_id": call["id"],
-                "name": call["function"]["name"], "arguments": call["function"]["arguments"]}));
+        if role == "assistant" && message["content"].is_array() {
+            items.push(
+                json!({"type": "web_search_call", "id": "ws_1", "status": "completed",
+                              "action": {"type": "search", "query": "x"}}),
+            );
+        }
+        let calls = message["tool_calls"].as_array().into_iter().flatten();
+        for (at, call) in calls.enumerate() {
+            let arguments = call["function"]["arguments"].as_str().unwrap();
+            let kind = CALLS[(at + arguments.len()) % CALLS.len()];
+            kinds.insert(call["id"].to_string(), kind);
+            let mut item = json!({"type": kind, "call_id": call["id"]});
+            match kind {
+                "function_call" => item["arguments"] = json!(arguments),
+                "custom_tool_call" => item["input"] = json!(arguments),
+                _ => item["action"] = json!({"type": "exec", "command": arguments}),
+            }
+            if matches!(kind, "function_call" | "custom_tool_call") {
+                item["name"] = call["function"]["name"].clone();
+            }
+            items.push(item);
         }
     }
     if items.is_empty() {
         items.push(json!({"type": "message", "role": "user", "content": "x"}));
     }
     Value::from(items)
+}
+
+/// Kinds of calls that wait for a result.
+const CALLS: [&str; 6] = [
+    "function_call",
+    "custom_tool_call",
+    "computer_call",
+    "local_shell_call",
+    "shell_call",
+    "apply_patch_call",
+];
+
+fn output(kind: &str, id: &Value, content: &Value) -> Value {
+    let text = text_of(content);
+    let output = match kind {
+        "computer_call" => json!({"type": "computer_screenshot",
+                                  "image_url": format!("data:image/png;base64,{PNG}")}),
+        "shell_call" => json!([{"stdout": text, "stderr": "",
+                                "outcome": {"type": "exit", "exit_code": 0}}]),
+        "function_call" if content.is_array() => parts("user", content),
+        _ => json!(text),
+    };
+    json!({"type": format!("{kind}_output"), "call_id": id, "output": output})
+}
+
+fn parts(role: &str, content: &Value) -> Value {
+    let kind = match role {
+        "assistant" => "output_text",
+        _ => "input_text",
+    };
+    let Value::Array(parts) = content else {
+        return json!([{"type": kind, "text": text_of(content)}]);
+    };
+    let part = |part: &Value| match part["type"].as_str().unwrap() {
+        "text" => json!({"type": kind, "text": part["text"]}),
+        "image_url" => json!({"type": "input_image", "image_url": part["image_url"]["url"]}),
+        "file" => {
+            let mut file = part["file"].clone();
+            file["type"] = json!("input_file");
+            file
+        }
+        _ => json!({"type": "input_file", "file_url": "https://x/y.pdf"}),
+    };
+    parts.iter().map(part).collect()
+}
+
+/// Calls are told apart by their ids, wherever their results are.
+fn unique_ids(items: &mut [Value]) {
+    let mut latest = HashMap::new();
+    for (at, item) in items.iter_mut().enumerate() {
+        let Some(id) = item["call_id"].as_str().map(str::to_owned) else {
+            continue;
+        };
+        if item["type"].as_str().unwrap().ends_with("_call") {
+            latest.insert(id.clone(), format!("{id}_{at}"));
+        }
+        item["call_id"] = json!(latest.get(&id).unwrap_or(&id));
+    }
 }
 
 fn text_of(content: &Value) -> String {
