@@ -54,7 +54,7 @@ SELECT s.name, count(*) FILTER (WHERE f.status = 'fitted') > 50 AS fitted,
 FROM shape s, unnest(ARRAY['recent', 'middle_out', 'importance', 'summary']) strategy, generate_series(40, 640, 20) size,
     LATERAL try_fit_messages(s.messages, 'gpt-4o', 0, max_prompt_tokens => size, strategy => strategy,
         options => '{"cut": true}') f
-    LEFT JOIN LATERAL check_messages(coalesce(f.messages, '[]')) p ON true
+    LEFT JOIN LATERAL check_messages(coalesce(f.messages, '[]')) p ON p.kind = 'pairing'
 GROUP BY s.name ORDER BY s.name;
 
 -- 10: system prompt, tools and completion are all in the sum that is compared with the window.

@@ -77,6 +77,16 @@ SELECT f.messages, f.warnings FROM fit_messages('[{"role": "user", "content": [{
     {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
     {"type": "function_call_output", "call_id": "c", "output": "ok"}, {"type": "hologram", "depth": 3}]', 'gpt-4o') f;
 
+-- A computer's call stays with its screenshot, which costs what an image does; so does a file elsewhere.
+SELECT f.status, f.dropped, c.images FROM (SELECT '[{"type": "message", "role": "user", "content": "click"},
+    {"type": "computer_call", "call_id": "a", "id": "cu", "action": {"type": "screenshot"}},
+    {"type": "computer_call_output", "call_id": "a", "output": {"type": "computer_screenshot", "image_url": "https://x/y.png"}}]'::jsonb) t (m),
+    fit_messages(m, 'gpt-4o') f, LATERAL count_messages('gpt-4o', f.messages) c;
+SELECT model, c.low < 100 AS low, c.high > 60000 AS high, c.method FROM (VALUES
+    ('claude-opus-5', '[{"type": "document", "source": {"type": "url", "url": "https://x/y.pdf"}}]'::jsonb),
+    ('gpt-4o', '[{"type": "file", "file": {"file_id": "f"}}]')) v (model, content),
+    count_messages(model, jsonb_build_array(jsonb_build_object('role', 'user', 'content', content))) c;
+
 -- check_messages says what a provider would refuse.
 SELECT * FROM check_messages('[{"role": "user", "content": "Hi"}]');
 SELECT * FROM check_messages('[{"role": "assistant", "content": "Hi"}, {"role": "system", "content": "x"}]', 'anthropic');
@@ -84,6 +94,10 @@ SELECT * FROM check_messages('[{"role": "user", "content": "Hi"}, {"role": "tool
 SELECT * FROM check_messages('[{"type": "function_call_output", "call_id": "c", "output": "ok"},
     {"type": "function_call", "call_id": "d", "name": "f", "arguments": "{}"}, {"role": "user", "content": "Hi"}]');
 SELECT * FROM check_messages('{"system": 5, "messages": [{"role": "user", "content": ""}]}');
+SELECT * FROM check_messages('[{"role": "user", "content": "q"}, {"role": "assistant", "content": ""}, {"role": "user", "content": [
+    {"type": "text", "text": "x"}, {"type": "tool_result", "tool_use_id": "t"}, {"type": "image_url"}]}]', 'anthropic');
+SELECT * FROM check_messages('{"system": "s", "messages": [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t"}]}]}', 'openai');
+SELECT * FROM check_messages('[]');
 SELECT * FROM show_error($$SELECT check_messages('[]', 'acme')$$);
 SELECT * FROM show_error($$SELECT check_messages('{"messages": 1}')$$);
 SELECT * FROM show_error($$SELECT check_messages('{"messages": [], "model": "x"}')$$);
