@@ -70,7 +70,7 @@ fn refers(map: &Map<String, Value>) -> bool {
         let name = map.field(key).and_then(Value::as_str);
         name.is_some_and(|name| !name.is_empty() && !is_data_uri(name))
     };
-    REFERENCES.iter().any(|key| names(&key))
+    REFERENCES.iter().any(names)
 }
 
 /// The most tokens of a text whose encrypted form has so many bytes of base64: a token for three of

@@ -26,7 +26,7 @@ pub(super) fn found_in_message(format: Format, message: &Value, is_last: bool) -
     match format {
         Format::OpenAi => found_in_chat(message),
         Format::Anthropic => found_in_anthropic(message, is_last),
-        Format::Responses => in_each(blocks(message), |part| {
+        Format::Responses => in_each("part", blocks(message), |part| {
             let kind = block_type(part);
             let is_foreign = OF_CHAT.contains(&kind) || OF_ANTHROPIC.contains(&kind);
             is_foreign.then(|| "of a type that the Responses API does not have".into())
@@ -34,9 +34,14 @@ pub(super) fn found_in_message(format: Format, message: &Value, is_last: bool) -
     }
 }
 
-fn in_each(blocks: &[Value], found: impl Fn(&Value) -> Option<String>) -> Option<String> {
-    let mut indexed = blocks.iter().enumerate();
-    indexed.find_map(|(at, block)| Some(format!("has content part {at} {}", found(block)?)))
+/// The first thing found in a list of what this provider calls parts, or blocks.
+fn in_each(
+    name: &str,
+    parts: &[Value],
+    found: impl Fn(&Value) -> Option<String>,
+) -> Option<String> {
+    let mut indexed = parts.iter().enumerate();
+    indexed.find_map(|(at, part)| Some(format!("has content {name} {at} {}", found(part)?)))
 }
 
 fn found_in_chat(message: &Value) -> Option<String> {
@@ -59,7 +64,7 @@ fn found_in_chat(message: &Value) -> Option<String> {
         let is_empty = kind == "image_url" && !has_strings(image, &["url"]);
         is_empty.then(|| "of type \"image_url\" without a \"url\"".into())
     };
-    in_each(blocks(message), in_part).or_else(|| {
+    in_each("part", blocks(message), in_part).or_else(|| {
         let calls = message.field("tool_calls")?.as_array()?;
         let bare = calls
             .iter()
@@ -86,7 +91,7 @@ fn found_in_anthropic(message: &Value, is_last: bool) -> Option<String> {
         Value::Array(blocks) if blocks.is_empty() && !is_end => {
             Some("has an empty list as \"content\"".into())
         }
-        Value::Array(blocks) => in_each(blocks, found_in_block)
+        Value::Array(blocks) => in_each("block", blocks, found_in_block)
             .or_else(|| id_used_twice(blocks))
             .or_else(|| ends_badly(string(blocks.last()?, "text")?, is_end)),
         _ => None,
@@ -104,7 +109,7 @@ fn id_used_twice(blocks: &[Value]) -> Option<String> {
     let is_again = |block| block_type(block) == "tool_use" && !ids.insert(string(block, "id"));
     let at = blocks.iter().position(is_again)?;
     Some(format!(
-        "has content part {at} with the \"id\" of an earlier call"
+        "has content block {at} with the \"id\" of an earlier call"
     ))
 }
 
@@ -138,7 +143,7 @@ fn found_in_block(block: &Value) -> Option<String> {
             (!has_all).then(|| format!("of type \"{kind}\" whose \"source\" lacks what it names"))
         }
         "tool_result" => {
-            in_each(blocks(block), found_in_result).map(|found| format!("that {found}"))
+            in_each("block", blocks(block), found_in_result).map(|found| format!("that {found}"))
         }
         _ => is_openais(kind).then(|| format!("of type \"{kind}\", which Anthropic does not have")),
     }

@@ -73,7 +73,7 @@ fn anthropic_takes_no_blank_text() {
         let list = json!([ask(), assistant(content), ask()]);
         assert_eq!(problems(list.clone(), "anthropic").len(), 1, "{list}");
     }
-    let found = "Message 0 has content part 0 of blank text.";
+    let found = "Message 0 has content block 0 of blank text.";
     let blank = json!([user(json!([{"type": "text", "text": " "}]))]);
     refused("anthropic", blank, json!(0), "shape", found);
     let found = "Message 1 is an assistant's, the last, and ends in white space.";
@@ -127,7 +127,7 @@ fn anthropics_blocks_are_whole() {
             "of type \"output_text\", which Anthropic does not have",
         ),
     ] {
-        let found = format!("Message 1 has content part 0 {found}.");
+        let found = format!("Message 1 has content block 0 {found}.");
         let list = json!([
             ask(),
             assistant(json!([block])),
@@ -140,7 +140,7 @@ fn anthropics_blocks_are_whole() {
         assistant(json!([tool_use("a"), tool_use("a")])),
         user(json!([tool_result("a")]))
     ]);
-    let found = "Message 1 has content part 1 with the \"id\" of an earlier call.";
+    let found = "Message 1 has content block 1 with the \"id\" of an earlier call.";
     refused("anthropic", twice, json!(1), "shape", found);
     // May be newer than this.
     taken("anthropic", json!([user(json!([{"type": "hologram"}]))]));
@@ -149,7 +149,7 @@ fn anthropics_blocks_are_whole() {
 #[test]
 fn anthropics_images_have_a_source() {
     let found =
-        "Message 0 has content part 0 of type \"image\" whose \"source\" lacks what it names.";
+        "Message 0 has content block 0 of type \"image\" whose \"source\" lacks what it names.";
     for lacking in [
         json!({}),
         json!({"type": "base64", "media_type": "image/png"}),
