@@ -75,7 +75,16 @@ impl Images {
                 return Some((rest, going));
             }
         }
-        Some((replace_first(text, going, MARKER), going))
+        let mut rest = replace_first(text, going, MARKER);
+        // What stood around an image may make one of the marker: `![a` before it, `(b)` behind it.
+        // Each round takes such an exclamation mark away.
+        loop {
+            let made = count(&rest).saturating_sub(all - going);
+            if made == 0 {
+                return Some((rest, going));
+            }
+            rest = replace_first(&rest, made, MARKER);
+        }
     }
 
     /// A block of text instead of the image, with its `cache_control`. A block that has one is
