@@ -28,6 +28,12 @@ FROM talk, unnest('{1000,80,40}'::int[]) max_tokens,
 ORDER BY max_tokens DESC, chunk_no;
 SELECT c.* FROM talk, chunk_messages(talk.messages, 'gpt-4o', 20) c;
 
+-- Items of the Responses API: a call stays with its result, whatever comes between.
+SELECT chunk_no, tokens, first_index, last_index FROM chunk_messages('[{"type": "message", "role": "user", "content": "Weather?"},
+    {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"}, {"type": "function_call", "call_id": "b", "name": "f", "arguments": "{}"},
+    {"type": "function_call_output", "call_id": "a", "output": "sunny"}, {"type": "message", "role": "user", "content": "And tomorrow?"},
+    {"type": "function_call_output", "call_id": "b", "output": "rain"}, {"type": "message", "role": "assistant", "content": "Rain."}]', 'gpt-4o', 40);
+
 SELECT * FROM show_error($$SELECT extractive_summary(NULL, 'gpt-4o', 1)$$);
 SELECT * FROM show_error($$SELECT extractive_summary('a', NULL, -1)$$);
 SELECT * FROM show_error($$SELECT extractive_summary('a', 'gpt-4o', NULL)$$);

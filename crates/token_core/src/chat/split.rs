@@ -1,9 +1,10 @@
 //! A long conversation as parts that are processed one by one.
 
-use super::shape::{Format, Role};
+use super::shape::{CallKey, Format, Role};
 use super::{Conversation, Counter, ToolsCount, Total, count_messages, counter};
 use crate::error::CoreError;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 use std::ops::Range;
 
 /// Consecutive messages that together are one part.
@@ -18,7 +19,8 @@ pub struct Part {
 
 /// Parts of at most `max` tokens, in order, that together are all messages. A turn (from a user
 /// message to the next) is divided only where it is larger than `max`; then an exchange (a message
-/// with the tool results that follow it) is not. An exchange that is larger is a part of its own.
+/// with the results of its calls, and all between) is not. An exchange that is larger is a part of
+/// its own.
 pub fn split_messages(counter: &Counter, conversation: &Conversation, max: u64) -> Vec<Part> {
     let counts = count_messages(counter, conversation, false);
     let messages = &conversation.messages;
@@ -37,7 +39,9 @@ pub fn split_messages(counter: &Counter, conversation: &Conversation, max: u64) 
     };
     // Anthropic's system prompt is no part of its own.
     let begins = |index: usize| conversation.input_index(index) != Some(0) || index == 0;
-    let is_asked = |index: usize| role(index) == Some(Role::User) && begins(index);
+    let is_within = within_calls(conversation);
+    let is_asked =
+        |index: usize| role(index) == Some(Role::User) && begins(index) && !is_within[index];
     for turn in groups(0..messages.len(), is_asked) {
         let tokens = size(&turn);
         if priming + tokens <= max {
@@ -53,7 +57,7 @@ pub fn split_messages(counter: &Counter, conversation: &Conversation, max: u64) 
         };
         let is_result = |index: usize| role(index).is_some_and(Role::is_result);
         for exchange in groups(turn, |index| {
-            begins(index) && !is_result(index) && !goes_on(index)
+            begins(index) && !is_result(index) && !goes_on(index) && !is_within[index]
         }) {
             let tokens = size(&exchange);
             parts.add(exchange, tokens);
@@ -61,6 +65,31 @@ pub fn split_messages(counter: &Counter, conversation: &Conversation, max: u64) 
     }
     parts.done.retain(|part| !part.range.is_empty());
     parts.done
+}
+
+/// By message, whether it stands between a call and its result, or is that result. Only in the
+/// Responses API may anything else stand there: elsewhere results are directly behind their call.
+fn within_calls(conversation: &Conversation) -> Vec<bool> {
+    let messages = &conversation.messages;
+    // Of a call, the position behind its result.
+    let mut ends = vec![0; messages.len()];
+    if conversation.format == Format::Responses {
+        let mut calls: HashMap<CallKey, usize> = HashMap::new();
+        for (index, message) in messages.iter().enumerate() {
+            let keys = conversation.format.call_keys(message).into_iter();
+            calls.extend(keys.map(|key| (key, index)));
+            let key = conversation.format.answered_key(message);
+            if let Some(call) = key.and_then(|key| calls.get(&key)) {
+                ends[*call] = index + 1;
+            }
+        }
+    }
+    let behind = ends.iter().enumerate().scan(0, |reach, (index, end)| {
+        let is_within = index < *reach;
+        *reach = (*reach).max(*end);
+        Some(is_within)
+    });
+    behind.collect()
 }
 
 /// As [`split_messages`] with texts: an array of `{"first", "last", "tokens", "messages"}`, where
@@ -189,7 +218,60 @@ mod tests {
         );
     }
 
+    fn item(kind: &str, id: &str) -> Value {
+        json!({"type": kind, "call_id": id, "name": "f", "arguments": "{}", "output": "x"})
+    }
+
+    #[test]
+    fn calls_of_the_responses_api_stay_with_results_that_come_later() {
+        let call = |id| item("function_call", id);
+        let output = |id| item("function_call_output", id);
+        let reasoning = json!({"type": "reasoning", "id": "r", "summary": []});
+        let messages = [
+            message("user", 2),
+            call("a"),
+            message("user", 2),
+            call("b"),
+            output("b"),
+            output("a"),
+            message("user", 2),
+            reasoning,
+            call("a"),
+            output("a"),
+            message("assistant", 2),
+        ];
+        assert_eq!(
+            ranges(&messages, 20),
+            [(0, 0), (1, 5), (6, 6), (7, 9), (10, 10)]
+        );
+    }
+
     proptest! {
+        #[test]
+        fn no_part_begins_between_a_call_and_its_result(
+            kinds in prop::collection::vec((0_usize..6, 0_usize..3), 1..20), max in 1_u64..120,
+        ) {
+            let items: Vec<Value> = kinds.into_iter().map(|(kind, id)| match kind {
+                0 => message("user", 2),
+                1 => json!({"type": "message", "role": "assistant", "content": "x"}),
+                2 | 3 => item("function_call", ["a", "b", "c"][id]),
+                _ => item("function_call_output", ["a", "b", "c"][id]),
+            }).collect();
+            let conversation = Conversation::from_list(items.clone());
+            prop_assume!(conversation.format == Format::Responses);
+            let starts: Vec<usize> = split_messages(&counter(), &conversation, max)
+                .iter().map(|part| part.range.start).collect();
+            for (at, output) in items.iter().enumerate() {
+                let is_call = |item: &&Value| {
+                    item["type"] == "function_call" && item["call_id"] == output["call_id"]
+                };
+                let call = items[..at].iter().rposition(|item| is_call(&item));
+                if let Some(call) = call.filter(|_| output["type"] == "function_call_output") {
+                    prop_assert!(!starts.iter().any(|start| (call + 1..=at).contains(start)));
+                }
+            }
+        }
+
         #[test]
         fn parts_are_all_messages_counted_as_requests_of_their_own(
             roles in prop::collection::vec((0_usize..4, 0_usize..30), 1..20), max in 1_u64..120,
