@@ -211,9 +211,8 @@ CREATE FUNCTION token_mgmt._models_that_fit(prompt bigint, completion bigint)
     LANGUAGE sql STABLE PARALLEL SAFE ROWS 200
     SET search_path = pg_catalog, pg_temp
 AS $$
-    WITH fitting AS (
-        SELECT m, token_mgmt._cost(token_mgmt._price_at(m.provider, m.model, now()),
-            prompt, completion, 0, 0) AS cost
+    WITH fitting AS MATERIALIZED (
+        SELECT m, token_mgmt._price_at(m.provider, m.model, now()) AS price
         FROM token_mgmt.model m
         WHERE m.modality = 'chat'
             AND (m.deprecated_on IS NULL OR m.deprecated_on > current_date)
@@ -224,10 +223,11 @@ AS $$
                 SELECT FROM token_mgmt.model o
                 WHERE o.provider = m.provider AND o.model = m.model AND NOT o.is_builtin))
     )
-    SELECT f.m, f.cost
-    FROM fitting f
+    SELECT f.m, c.cost
+    FROM fitting f, token_mgmt._cost(f.price, prompt, completion, 0, 0) c (cost)
     -- Shipped models for which nothing is charged are trials and previews, no way out to name.
-    WHERE f.cost > 0 OR f.cost = 0 AND NOT (f.m).is_builtin
+    WHERE c.cost IS NOT NULL AND (NOT (f.m).is_builtin OR c.cost > 0
+        OR greatest((f.price).input_usd_per_mtok, (f.price).output_usd_per_mtok) > 0)
 $$;
 COMMENT ON FUNCTION token_mgmt._models_that_fit(bigint, bigint) IS
     'The chat models that take so many prompt and completion tokens (NULL is 0), are priced and '

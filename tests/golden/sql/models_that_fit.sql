@@ -24,6 +24,9 @@ SELECT FROM token_mgmt.register_model('gpt-4o', 'o200k_base', 64000, 16384, prov
     input_usd_per_mtok => 0, options => '{"deprecated_on": "2020-01-01"}');
 SELECT count(*) FROM models_that_fit(1) WHERE provider = 'openai' AND model = 'gpt-4o';
 ROLLBACK;
+-- An empty prompt costs nothing, and as many models take it.
+SELECT n.empty = n.one AS same, n.empty > 300 AS many
+FROM (SELECT (SELECT count(*) FROM models_that_fit(0, 0)) AS empty, (SELECT count(*) FROM models_that_fit(1, 0)) AS one) n;
 SELECT count(*) AS none FROM models_that_fit(2147483647, 2147483647);
 -- TM006 names the first of them that the same provider has.
 SELECT model = token_mgmt._cheapest_model_that_fits(900000, 20000, 'google') AS same
