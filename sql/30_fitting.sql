@@ -193,8 +193,15 @@ CREATE FUNCTION token_mgmt._fit_settings(
 AS $$
 DECLARE
     blocking text := token_mgmt._setting('block_images');
+    system_over jsonb := coalesce(nullif(options -> 'system_over', 'null'),
+        agent -> 'system_over');
     budgets jsonb;
 BEGIN
+    IF system_over NOT IN ('"borrow"', '"refuse"') THEN
+        PERFORM token_mgmt._raise('22023', 'option "system_over" is neither borrow nor refuse',
+            NULL, 'Give "borrow" or "refuse".');
+    END IF;
+    options := options - 'system_over';
     -- What is removed: by the setting, by the agent, by the call, the later over the earlier.
     options := coalesce(options, '{}');
     IF agent IS NOT NULL THEN
@@ -203,7 +210,7 @@ BEGIN
             || options;
         budgets := (agent -> 'sections') || jsonb_build_object(
             'precedence', agent -> 'precedence', 'history_grows', agent -> 'history_grows',
-            'refuse_system', agent ->> 'system_over' = 'refuse');
+            'refuse_system', system_over = '"refuse"');
     END IF;
     IF blocking <> 'off' THEN
         options := jsonb_build_object('block_images', blocking) || options;

@@ -40,7 +40,11 @@ SELECT section, used FROM explain_fit(told(40, story => 550), 'gpt-4o', agent =>
 SELECT * FROM show_error($$SELECT fit_messages(told(2, question => 80), 'gpt-4o', agent => 'teller')$$);
 SELECT f.status, f.sqlstate, f.reason, f.advice FROM try_fit_messages(told(2, question => 80), 'gpt-4o', agent => 'teller') f;
 SELECT f.status, f.warnings FROM fit_messages(told(2, system => 100), 'gpt-4o', agent => 'teller') f;
+-- The call has the last word on that.
+SELECT * FROM show_error($$SELECT fit_messages(told(2, system => 100), 'gpt-4o', agent => 'teller', options => '{"system_over": "refuse"}')$$);
 SELECT agent FROM token_mgmt.set_agent('teller', '{"system_over": "refuse"}');
+SELECT f.status, f.warnings FROM fit_messages(told(2, system => 100), 'gpt-4o', agent => 'teller', options => '{"system_over": "borrow"}') f;
+SELECT * FROM show_error($$SELECT fit_messages(told(2), 'gpt-4o', options => '{"system_over": "cut"}')$$);
 SELECT * FROM show_error($$SELECT fit_messages(told(2, system => 100), 'gpt-4o', agent => 'teller')$$);
 SELECT * FROM show_error($$SELECT fit_messages(told(2), 'gpt-4o', agent => 'tellar')$$);
 

@@ -113,7 +113,7 @@ impl Default for Options {
 const SANITIZING: [&str; 4] = ["block_images", "keep_images", "redact", "redact_patterns"];
 
 const OPTIONS: &str = "block_images, cut, cut_step, drop_duplicates, drop_superseded, group_topics, keep_hints, keep_images, \
-     redact, redact_patterns, repair, squeeze, summary and summary_tokens";
+     redact, redact_patterns, repair, squeeze, summary, summary_tokens and system_over";
 
 impl Options {
     pub fn from_map(map: &Map<String, Value>) -> Result<Self, CoreError> {
