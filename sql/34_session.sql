@@ -5,6 +5,7 @@ CREATE TABLE token_mgmt.session (
     agent text,
     model text,
     metadata jsonb NOT NULL DEFAULT '{}',
+    is_anthropic boolean NOT NULL DEFAULT false,
     message_count bigint NOT NULL DEFAULT 0,
     summary text,
     summary_upto bigint NOT NULL DEFAULT 0,
@@ -31,6 +32,9 @@ COMMENT ON TABLE token_mgmt.session IS
 COMMENT ON COLUMN token_mgmt.session.agent IS 'Whose profile limits its history; NULL: none';
 COMMENT ON COLUMN token_mgmt.session.model IS
     'The model that the latest message named, by which messages are counted; NULL: none yet';
+COMMENT ON COLUMN token_mgmt.session.is_anthropic IS
+    'Whether a message has content blocks that only Anthropic knows: its history is {system, '
+    'messages}, as that API takes it';
 COMMENT ON COLUMN token_mgmt.session.message_count IS 'Number of its last message';
 COMMENT ON COLUMN token_mgmt.session.summary IS
     'Sent in place of the messages up to summary_upto, which stay stored';
@@ -127,6 +131,16 @@ AS $$
 $$;
 COMMENT ON FUNCTION token_mgmt._is_tool_result(jsonb) IS
     'Whether the message is, or carries, the result of a tool call';
+
+CREATE FUNCTION token_mgmt._is_anthropic(message jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+AS $$
+    SELECT NOT message ? 'type' AND jsonb_path_exists(message, '$.content[*] ? (@.type == "tool_use"
+        || @.type == "tool_result" || @.type == "thinking" || @.type == "redacted_thinking"
+        || (@.type == "image" || @.type == "document") && exists (@.source))')
+$$;
+COMMENT ON FUNCTION token_mgmt._is_anthropic(jsonb) IS
+    'Whether the message has the shape that only Anthropic''s messages have, as in fit_messages()';
 
 CREATE FUNCTION token_mgmt._session(
     session_id text, tenant text, level token_mgmt.access_level DEFAULT 'reader'
@@ -298,14 +312,17 @@ BEGIN
     result.encoding := token_mgmt._counter_name(counter);
     result.tokens := token_mgmt._message_tokens(result.message, counter);
     INSERT INTO token_mgmt.session AS s
-        (tenant, session_id, user_id, agent, model, metadata, message_count, last_message_at)
+        (tenant, session_id, user_id, agent, model, metadata, is_anthropic, message_count,
+            last_message_at)
     VALUES (in_tenant, add_message.session_id, add_message.user_id, add_message.agent,
-        add_message.model, coalesce(add_message.metadata, '{}'), 1, clock_timestamp())
+        add_message.model, coalesce(add_message.metadata, '{}'),
+        token_mgmt._is_anthropic(result.message), 1, clock_timestamp())
     ON CONFLICT ON CONSTRAINT session_pkey DO UPDATE
         SET user_id = coalesce(s.user_id, excluded.user_id),
             agent = coalesce(excluded.agent, s.agent),
             model = coalesce(excluded.model, s.model),
             metadata = s.metadata || excluded.metadata,
+            is_anthropic = s.is_anthropic OR excluded.is_anthropic,
             message_count = s.message_count + 1,
             last_message_at = clock_timestamp()
         -- Somebody else may have opened it just now.

@@ -16,10 +16,13 @@ CREATE TYPE token_mgmt._session_row AS (
     role text,
     pinned boolean,
     tokens integer,
-    is_result boolean
+    is_result boolean,
+    is_item boolean,
+    call_id text
 );
 COMMENT ON TYPE token_mgmt._session_row IS
-    'What of a stored message decides whether it is sent; is_result: of a tool call';
+    'What of a stored message decides whether it is sent; is_result: of a tool call; is_item: of '
+    'the Responses API, where call_id is that of a call and of its result';
 
 CREATE FUNCTION token_mgmt._tokens_by(m token_mgmt.message, name text, counter jsonb)
     RETURNS integer
@@ -45,7 +48,8 @@ DECLARE
 BEGIN
     RETURN QUERY
     SELECT m.message_no, m.role, m.pinned, token_mgmt._tokens_by(m, name, counter),
-        CASE WHEN m.role = 'assistant' THEN false ELSE token_mgmt._is_tool_result(m.message) END
+        CASE WHEN m.role = 'assistant' THEN false ELSE token_mgmt._is_tool_result(m.message) END,
+        m.message ? 'type', m.message ->> 'call_id'
     FROM token_mgmt.message m
     WHERE m.tenant = s.tenant AND m.session_id = s.session_id
         AND m.message_no BETWEEN first_no AND last_no
@@ -54,7 +58,7 @@ END
 $$;
 COMMENT ON FUNCTION token_mgmt._session_rows(token_mgmt.session, bigint, bigint, jsonb) IS
     'These messages of a session, newest first. What was counted by another counter is counted '
-    'again';
+    'again; without a counter nothing has tokens';
 REVOKE ALL ON FUNCTION token_mgmt._session_rows(token_mgmt.session, bigint, bigint, jsonb)
     FROM PUBLIC;
 
@@ -90,8 +94,20 @@ $$;
 COMMENT ON FUNCTION token_mgmt._sent_message(token_mgmt.message) IS
     'A message as fit_messages() takes it, with section, importance and pinned where they matter';
 
+CREATE FUNCTION token_mgmt._open_calls(calls text[], r token_mgmt._session_row) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT CASE WHEN r.call_id IS NULL THEN calls
+        WHEN r.is_result THEN calls || r.call_id
+        ELSE array_remove(calls, r.call_id) END
+$$;
+COMMENT ON FUNCTION token_mgmt._open_calls(text[], token_mgmt._session_row) IS
+    'On the way back through a session: the calls whose results have been met, but not they '
+    'themselves. In the Responses API anything may be between the two; elsewhere a result is '
+    'directly behind its call';
+
 CREATE FUNCTION token_mgmt._newest_messages(
-    s token_mgmt.session, counter jsonb, INOUT budget bigint, OUT from_no bigint,
+    s token_mgmt.session, counter jsonb, INOUT budget bigint, upto bigint, OUT from_no bigint,
     OUT is_cut boolean
 )
     LANGUAGE plpgsql STABLE PARALLEL SAFE
@@ -101,6 +117,9 @@ DECLARE
     last_no bigint := s.message_count;
     size integer := 16;
     needed bigint := 0;
+    calls text[] := '{}';
+    -- From which on all could be sent, if the one before it does not belong to it.
+    oldest token_mgmt._session_row;
     r token_mgmt._session_row;
 BEGIN
     is_cut := true;
@@ -108,28 +127,47 @@ BEGIN
         FOR r IN SELECT * FROM token_mgmt._session_rows(s,
             greatest(last_no - size + 1, s.summary_upto + 1), last_no, counter)
         LOOP
+            -- What an assistant says at once is several items in the Responses API.
+            IF oldest.role <> 'assistant' OR oldest.message_no IS NOT NULL
+                AND (r.role <> 'assistant' OR NOT r.is_item)
+            THEN
+                budget := budget - needed;
+                from_no := oldest.message_no;
+                needed := 0;
+                IF from_no <= upto THEN
+                    RETURN;
+                END IF;
+            END IF;
+            oldest := NULL;
             -- Room for the pinned is taken already.
             needed := needed + CASE WHEN r.pinned THEN 0 ELSE r.tokens END;
             IF needed > budget THEN
                 RETURN;
             END IF;
             -- Results wait for their call: an exchange is whole, or left out.
-            CONTINUE WHEN r.is_result;
-            budget := budget - needed;
-            from_no := r.message_no;
-            needed := 0;
+            calls := token_mgmt._open_calls(calls, r);
+            IF NOT r.is_result AND calls = '{}' THEN
+                oldest := r;
+            END IF;
         END LOOP;
         last_no := last_no - size;
         size := least(size * 2, 256);
     END LOOP;
+    IF oldest.message_no IS NOT NULL THEN
+        budget := budget - needed;
+        from_no := oldest.message_no;
+        needed := 0;
+    END IF;
     is_cut := needed > 0;
 END
 $$;
-COMMENT ON FUNCTION token_mgmt._newest_messages(token_mgmt.session, jsonb, bigint) IS
+COMMENT ON FUNCTION token_mgmt._newest_messages(token_mgmt.session, jsonb, bigint, bigint) IS
     'From which number on the messages behind the summary are within the budget, those of pinned '
     'ones apart; what is left of it, and whether there are more. At most twice as many rows are '
-    'read, and never over 256 more';
-REVOKE ALL ON FUNCTION token_mgmt._newest_messages(token_mgmt.session, jsonb, bigint) FROM PUBLIC;
+    'read, and never over 256 more. With upto no more than up to the first such number at or '
+    'before it. Not STRICT: without counter and budget all are, without upto as many as fit';
+REVOKE ALL ON FUNCTION token_mgmt._newest_messages(token_mgmt.session, jsonb, bigint, bigint)
+    FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt._history_limit(s token_mgmt.session, model text, max_tokens integer)
     RETURNS bigint
@@ -167,6 +205,39 @@ COMMENT ON FUNCTION token_mgmt._history_limit(token_mgmt.session, text, integer)
     '42704';
 REVOKE ALL ON FUNCTION token_mgmt._history_limit(token_mgmt.session, text, integer) FROM PUBLIC;
 
+-- Anthropic takes what the system says beside the messages, and no other role of that kind.
+CREATE FUNCTION token_mgmt._as_anthropic(messages jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH sent AS (
+        SELECT e.place, e.message, e.message ->> 'role' IN ('system', 'developer') AS is_system,
+            coalesce(e.message #>> '{token_mgmt,section}', 'system') = 'system' AS is_prompt
+        FROM jsonb_array_elements(messages) WITH ORDINALITY e (message, place)
+    ), system AS (
+        SELECT CASE count(*) WHEN 1 THEN jsonb_agg(m.message -> 'content') -> 0
+            ELSE jsonb_path_query_array(jsonb_agg(
+                CASE jsonb_typeof(m.message -> 'content') WHEN 'array' THEN m.message -> 'content'
+                ELSE jsonb_build_object('type', 'text', 'text', m.message -> 'content') END
+                ORDER BY m.place), '$[*][*]') END AS content
+        FROM sent m
+        WHERE m.is_system AND m.is_prompt
+        HAVING count(*) > 0
+    ), said AS (
+        SELECT coalesce(jsonb_agg(CASE WHEN m.is_system
+            THEN m.message || '{"role": "user"}' ELSE m.message END ORDER BY m.place), '[]')
+            AS messages
+        FROM sent m
+        WHERE NOT (m.is_system AND m.is_prompt)
+    )
+    SELECT coalesce((SELECT jsonb_build_object('system', y.content, 'messages', d.messages)
+        FROM system y), d.messages)
+    FROM said d
+$$;
+COMMENT ON FUNCTION token_mgmt._as_anthropic(jsonb) IS
+    'Messages as {system, messages}, or as a list where the system says nothing; what it says in '
+    'another section (the summary, story, rag) is a user''s message';
+
 CREATE FUNCTION token_mgmt._sent_messages(s token_mgmt.session, from_no bigint) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
@@ -192,12 +263,13 @@ AS $$
         SELECT l.upto, 0, token_mgmt._summary_message(s.summary) FROM head l
         WHERE s.summary IS NOT NULL
     )
-    SELECT coalesce(jsonb_agg(p.message ORDER BY p.message_no, p.place), '[]')
-    FROM placed p
+    SELECT CASE WHEN s.is_anthropic THEN token_mgmt._as_anthropic(l.messages) ELSE l.messages END
+    FROM (SELECT coalesce(jsonb_agg(p.message ORDER BY p.message_no, p.place), '[]') AS messages
+        FROM placed p) l
 $$;
 COMMENT ON FUNCTION token_mgmt._sent_messages(token_mgmt.session, bigint) IS
-    'A session''s messages from this number on, with the pinned ones before it and the summary; '
-    'those alone if it is NULL';
+    'A session''s messages from this number on, with the pinned ones before it and the summary, in '
+    'the shape that its messages have; those alone if it is NULL';
 REVOKE ALL ON FUNCTION token_mgmt._sent_messages(token_mgmt.session, bigint) FROM PUBLIC;
 
 CREATE FUNCTION @extschema@.session_history(
@@ -214,6 +286,7 @@ DECLARE
     most bigint;
     fixed bigint := token_mgmt._fixed_tokens(s, counter);
     newest record;
+    said jsonb;
     result token_mgmt.session_history;
 BEGIN
     PERFORM token_mgmt._check_count('max_tokens', max_tokens),
@@ -225,12 +298,18 @@ BEGIN
             format('They have %s tokens, %s too many for %s.', fixed, fixed - most, most),
             'Raise max_tokens, or save a shorter summary with save_summary().');
     END IF;
-    SELECT n.* INTO newest FROM token_mgmt._newest_messages(s, counter, most - fixed) n;
+    SELECT n.* INTO newest FROM token_mgmt._newest_messages(s, counter, most - fixed, NULL) n;
     result.from_no := newest.from_no;
     result.has_more := newest.is_cut;
     result.messages := token_mgmt._sent_messages(s, newest.from_no);
-    result.message_count := jsonb_array_length(result.messages);
+    said := coalesce(result.messages -> 'messages', result.messages);
+    result.message_count := jsonb_array_length(said) + (said <> result.messages)::integer;
     result.tokens := CASE WHEN result.message_count = 0 THEN 0 ELSE most - newest.budget END;
+    -- What the system says in several messages is fewer tokens as one.
+    IF said <> result.messages AND said <> '[]' THEN
+        result.tokens := token_mgmt._count_messages(result.messages, NULL, counter::text)
+            -> 'total';
+    END IF;
     RETURN result;
 END
 $$;
@@ -250,11 +329,13 @@ CREATE FUNCTION token_mgmt._messages_to_fit(s token_mgmt.session, model text, fi
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    from_no bigint;
+    earlier token_mgmt.session := s;
+    newest bigint;
     asked bigint;
+    start_no bigint;
 BEGIN
-    SELECT n.from_no INTO from_no
-    FROM token_mgmt._newest_messages(s, token_mgmt._session_counter(model), 2 * fits) n;
+    SELECT n.from_no INTO newest
+    FROM token_mgmt._newest_messages(s, token_mgmt._session_counter(model), 2 * fits, NULL) n;
     -- The last word of the user is fitted, whatever its size.
     SELECT m.message_no INTO asked FROM token_mgmt.message m
     WHERE m.tenant = s.tenant AND m.session_id = s.session_id
@@ -262,17 +343,18 @@ BEGIN
         AND m.role = 'user' AND NOT token_mgmt._is_tool_result(m.message)
     ORDER BY m.message_no DESC
     LIMIT 1;
-    from_no := coalesce(least(from_no, asked), s.message_count);
-    from_no := greatest(from_no - (from_no - 1) % 64, s.summary_upto + 1);
-    -- Never a result without its call.
-    WHILE from_no > s.summary_upto + 1 AND EXISTS (
-        SELECT FROM token_mgmt.message m
-        WHERE m.tenant = s.tenant AND m.session_id = s.session_id AND m.message_no = from_no
-            AND token_mgmt._is_tool_result(m.message))
-    LOOP
-        from_no := from_no - 1;
-    END LOOP;
-    RETURN token_mgmt._sent_messages(s, from_no);
+    start_no := coalesce(least(newest, asked), s.message_count);
+    start_no := greatest(start_no - (start_no - 1) % 64, s.summary_upto + 1);
+    -- Never a result without its call, as far as it is not far away.
+    IF start_no > s.summary_upto + 1 AND start_no IS DISTINCT FROM newest THEN
+        IF newest <= asked THEN
+            earlier.message_count := newest - 1;
+        END IF;
+        earlier.summary_upto := greatest(s.summary_upto, start_no - 257);
+        SELECT least(n.from_no, start_no) INTO start_no
+        FROM token_mgmt._newest_messages(earlier, NULL, NULL, start_no) n;
+    END IF;
+    RETURN token_mgmt._sent_messages(s, start_no);
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._messages_to_fit(token_mgmt.session, text, bigint) IS

@@ -24,6 +24,7 @@ DECLARE
     size integer := 16;
     turn bigint := 0;
     is_answered boolean := false;
+    calls text[] := '{}';
     r token_mgmt._session_row;
 BEGIN
     turns := '{}';
@@ -34,7 +35,8 @@ BEGIN
             turn := turn + r.tokens;
             tokens := tokens + CASE WHEN r.pinned THEN 0 ELSE r.tokens END;
             is_answered := is_answered OR r.role = 'assistant';
-            IF r.role = 'user' AND NOT r.is_result THEN
+            calls := token_mgmt._open_calls(calls, r);
+            IF r.role = 'user' AND NOT r.is_result AND calls = '{}' THEN
                 -- A question that has no answer yet is no measure.
                 IF is_answered AND cardinality(turns) < 8 THEN
                     turns := turns || turn;

@@ -47,8 +47,12 @@ REVOKE ALL ON FUNCTION @extschema@.save_summary(text, bigint, text, text, text, 
 CREATE FUNCTION token_mgmt._summary_message(content text) RETURNS jsonb
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
-    SELECT jsonb_build_object('role', 'system', 'content', content,
+    -- The head that fitting gives its summaries, by which it knows them again.
+    SELECT jsonb_build_object('role', 'system', 'content', h.head
+            || CASE WHEN starts_with(content, h.head) THEN substr(content, length(h.head) + 1)
+                ELSE content END,
         'token_mgmt', jsonb_build_object('section', 'summary'))
+    FROM (SELECT E'[Summary of the earlier conversation]\n') h (head)
 $$;
 COMMENT ON FUNCTION token_mgmt._summary_message(text) IS 'A summary as it is sent';
 

@@ -82,11 +82,13 @@ BEGIN
         s.summary_upto := earlier -> 'session' ->> 'summary_upto';
         s.summary := earlier -> 'session' ->> 'summary';
         s.summary_tokens := earlier -> 'session' ->> 'summary_tokens';
+        s.is_anthropic := earlier -> 'session' ->> 'is_anthropic';
     END IF;
     r.messages := token_mgmt._messages_to_fit(s, r.model, coalesce(
         least(m.context_window, m.max_input_tokens), 100000));
     r.session := jsonb_build_object('message_count', s.message_count,
-        'summary_upto', s.summary_upto, 'summary', s.summary, 'summary_tokens', s.summary_tokens);
+        'summary_upto', s.summary_upto, 'summary', s.summary, 'summary_tokens', s.summary_tokens,
+        'is_anthropic', s.is_anthropic);
     IF r.messages = '[]' THEN
         PERFORM token_mgmt._raise('22023', 'session has no messages to send',
             format('Session "%s" has none behind its summary.', r.session_id),

@@ -206,3 +206,66 @@ def test_random_conversations_keep_calls_with_results_and_every_limit(db):
                                    [session, last])
                 upto = last
                 check_history(connection, session, sent, upto, 5000)
+
+
+def items(rng):
+    """Items of the Responses API: results may come late, behind other items and other turns."""
+    said = []
+    unanswered = []
+    for number in range(rng.randint(20, 120)):
+        kind = rng.random()
+        if kind < 0.25:
+            said.append({"type": "message", "role": "user", "content": f"question {number}"})
+        elif kind < 0.5:
+            said.append({"type": "reasoning", "id": f"r{number}", "summary": []})
+            for call in range(rng.randint(1, 3)):
+                # Ids are used again once they are answered.
+                call_id = next(name for name in "abcdefghij" * 2 if name not in unanswered)
+                unanswered.append(call_id)
+                said.append({"type": "function_call", "call_id": call_id, "name": "look",
+                             "arguments": "{}"})
+                if len(unanswered) > 8:
+                    break
+        elif kind < 0.6:
+            said.append({"type": "message", "role": "assistant", "content": f"answer {number}"})
+        while unanswered and rng.random() < 0.6 or len(unanswered) > 7:
+            said.append({"type": "function_call_output", "output": "x " * rng.randint(1, 20),
+                         "call_id": unanswered.pop(rng.randrange(len(unanswered)))})
+    said += [{"type": "function_call_output", "output": "x", "call_id": call_id}
+             for call_id in unanswered]
+    return said
+
+
+def test_results_of_the_responses_api_are_never_without_their_calls(db):
+    print(f"seed {SEED}")
+    rng = random.Random(SEED)
+    db.psql("SELECT token_mgmt.register_model('small', 'o200k_base', 700, 100, "
+            "provider => 'test')")
+    with db.connect() as connection:
+        for round_no in range(12):
+            session = f"r{round_no}"
+            unanswered = set()
+            for item in items(rng):
+                connection.execute("SELECT FROM add_message(%s, message => %s, model => 'gpt-4o', "
+                                   "user_id => 'u')", [session, json.dumps(item)])
+                unanswered ^= {item["call_id"]} if "call_id" in item else set()
+                if not unanswered:
+                    # Nothing is left out because something that it needs is missing.
+                    warnings = value(connection, "SELECT warnings FROM try_prepare_request('u', "
+                                     "'small', completion_tokens => 10, session_id => %s)",
+                                     [session])
+                    assert not [it for it in warnings if "missing" in it], (round_no, warnings)
+            for most in [rng.randint(60, 900) for _ in range(12)]:
+                problems = connection.execute(
+                    "SELECT h.from_no, c.found FROM session_history(%s, max_tokens => %s) h, "
+                    "check_messages(h.messages, 'responses') c WHERE h.messages <> '[]'",
+                    [session, most]).fetchall()
+                assert problems == [], (round_no, most)
+            last = value(connection, "SELECT upto_no FROM should_summarize(%s, max_tokens => 300)",
+                         [session])
+            if last is not None:
+                connection.execute("SELECT FROM save_summary(%s, %s, 'It was about words.')",
+                                   [session, last])
+                assert connection.execute(
+                    "SELECT c.found FROM session_history(%s, max_tokens => 100000) h, "
+                    "check_messages(h.messages, 'responses') c", [session]).fetchall() == []

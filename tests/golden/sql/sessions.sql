@@ -42,6 +42,51 @@ SELECT message_count FROM token_mgmt.session;
 SELECT message_no FROM add_message('s1', 'user', 'Bye.');
 SELECT h.messages, h.tokens, h.from_no FROM session_history('s1') h;
 
+-- With content blocks of Anthropic it is what that API takes: what the system says beside the messages, a summary
+-- (or a document) as a user's message. Prepared with and without summary.
+SELECT message_no FROM add_message('an', 'system', 'Be brief.', model => 'claude-sonnet-4-5', user_id => 'al');
+CREATE FUNCTION say(session text, messages jsonb) RETURNS bigint LANGUAGE sql AS $$
+    SELECT max(a.message_no) FROM jsonb_array_elements(messages) m, add_message(session, message => m) a $$;
+SELECT say('an', '[{"role": "user", "content": "Hello!"}, {"role": "assistant", "content": "Hello."},
+    {"role": "user", "content": "Weather?"},
+    {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "weather", "input": {}}]},
+    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "sunny"}]}]');
+CREATE FUNCTION sent(session text) RETURNS TABLE (messages jsonb, tokens bigint, message_count int, recounted boolean, problems bigint, prepared text)
+    LANGUAGE sql AS $$
+    SELECT h.messages, h.tokens, h.message_count, c.total = h.tokens, (SELECT count(*) FROM check_messages(h.messages, 'anthropic')), p.status || ' ' || p.dropped
+    FROM session_history(session) h, count_messages('claude-sonnet-4-5', h.messages) c,
+        prepare_request('al', 'claude-sonnet-4-5', session_id => session) p $$;
+SELECT * FROM sent('an');
+SELECT summary_upto, summary_tokens FROM save_summary('an', 3, 'They greeted each other.');
+SELECT * FROM sent('an');
+SELECT say('an', '[{"role": "system", "content": "Be polite."}, {"role": "system", "content": "Rome is in Italy.",
+    "token_mgmt": {"section": "rag"}}, {"role": "user", "content": "Thanks."}]');
+SELECT * FROM sent('an');
+SELECT h.* FROM session_history('an', max_tokens => 46) h;
+-- Of a retry the same, though blocks came meanwhile.
+SELECT message_no FROM add_message('an2', 'system', 'Be brief.', model => 'claude-sonnet-4-5', user_id => 'al');
+SELECT say('an2', '[{"role": "user", "content": "Hello!"}]');
+CREATE TABLE first AS SELECT messages FROM prepare_request('al', 'claude-sonnet-4-5', session_id => 'an2', request_id => 'r1');
+SELECT say('an2', '[{"role": "assistant", "content": [{"type": "thinking", "thinking": "Hm.", "signature": "c2ln"}, {"type": "text", "text": "Hello."}]}]');
+SELECT p.messages, p.messages = f.messages AS same FROM first f, prepare_request('al', 'claude-sonnet-4-5', session_id => 'an2', request_id => 'r1') p;
+DROP TABLE first;
+DROP FUNCTION sent;
+
+-- Items of the Responses API: a result may come behind others, and reasoning is no answer by itself. At every size none
+-- is without its call; nor is one behind a summary that should_summarize() asks for.
+SELECT message_no FROM add_message('re', message => '{"type": "message", "role": "user", "content": "Weather?"}', model => 'gpt-4o');
+SELECT say('re', '[{"type": "reasoning", "id": "r", "summary": []}, {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
+    {"type": "function_call", "call_id": "b", "name": "f", "arguments": "{}"}, {"type": "function_call_output", "call_id": "a", "output": "sunny"},
+    {"type": "message", "role": "user", "content": "And tomorrow?"}, {"type": "function_call_output", "call_id": "b", "output": "rain"},
+    {"type": "message", "role": "assistant", "content": "Rain."}]');
+SELECT h.from_no, min(n) AS from_tokens, max(n) AS to_tokens, max(p.n_problems) AS problems
+FROM generate_series(3, 120) n, session_history('re', max_tokens => n) h,
+    LATERAL (SELECT count(*) FROM jsonb_array_length(h.messages) l, check_messages(h.messages, 'responses') WHERE l > 0) p (n_problems)
+GROUP BY 1 ORDER BY 2;
+SELECT say('re', '[{"type": "message", "role": "user", "content": "Thanks."}]');
+SELECT should, from_no, upto_no FROM should_summarize('re', max_tokens => 75);
+DROP FUNCTION say;
+
 -- When to summarise: ten turns of 52 tokens each, in limits of several sizes; never the last turn.
 CREATE FUNCTION talk(session text, turns int, agent text DEFAULT NULL) RETURNS void LANGUAGE sql AS $$
     SELECT count(*) FROM generate_series(1, turns) n,

@@ -133,7 +133,7 @@ enum Entry {
 struct Inserted {
     #[serde(flatten)]
     receipt: Receipt,
-    /// Before which message of the input.
+    /// Its position in the list that goes out.
     at: Option<usize>,
     message: Value,
 }
