@@ -24,7 +24,7 @@ use walk::{Found, Visitor, walk};
 /// The kind under which images are reported.
 pub const IMAGE: &str = "image";
 
-/// Times that one text is looked through at most.
+/// Times that one text, or all of them, are looked through at most.
 const MAX_ROUNDS: usize = 8;
 
 /// How often something was removed from one message. It never says what was there.
@@ -48,29 +48,42 @@ impl Removal {
 /// Sanitising again changes nothing (unless a pattern of the user's own matches what is around a
 /// placeholder); what has nothing to remove stays equal.
 pub fn sanitize(messages: &mut Value, rules: &Rules) -> Vec<Removal> {
+    let mut removed = BTreeMap::new();
+    for _ in 0..MAX_ROUNDS {
+        let has_removed = remove(messages, rules, &mut removed);
+        // A placeholder may make an image of what stands around it, or part two that were one.
+        if !has_removed || rules.images.is_none() || rules.redactor.is_empty() {
+            break;
+        }
+    }
+    let removal = |((message, kind), count)| Removal {
+        message,
+        kind: rules.redactor.name(kind).unwrap_or(IMAGE).to_owned(),
+        count,
+    };
+    removed.into_iter().map(removal).collect()
+}
+
+/// Whether anything was removed.
+fn remove(messages: &mut Value, rules: &Rules, removed: &mut Removed) -> bool {
     let mut excess = 0;
     if let Some(images) = &rules.images {
         let mut count = CountImages(0);
         walk(messages, &mut count);
         excess = count.0.saturating_sub(images.keep);
         if excess == 0 && rules.redactor.is_empty() {
-            return Vec::new();
+            return false;
         }
     }
     let mut sanitizer = Sanitizer {
         rules,
         excess,
         message: None,
-        removed: BTreeMap::new(),
+        removed,
+        has_removed: false,
     };
     walk(messages, &mut sanitizer);
-    let removed = sanitizer.removed.into_iter();
-    let removal = |((message, kind), count)| Removal {
-        message,
-        kind: rules.redactor.name(kind).unwrap_or(IMAGE).to_owned(),
-        count,
-    };
-    removed.map(removal).collect()
+    sanitizer.has_removed
 }
 
 /// As [`sanitize`] with texts: messages in JSON, options in JSON (see [`Rules::from_options`]). The
@@ -115,17 +128,22 @@ impl Visitor for CountImages {
 /// The number of a rule; images have the one behind the last.
 type Kind = usize;
 
+/// How many of each kind, by message.
+type Removed = BTreeMap<(Option<usize>, Kind), u64>;
+
 struct Sanitizer<'a> {
     rules: &'a Rules,
     /// Images that still have to go; the oldest come first.
     excess: u64,
     message: Option<usize>,
-    removed: BTreeMap<(Option<usize>, Kind), u64>,
+    removed: &'a mut Removed,
+    has_removed: bool,
 }
 
 impl Sanitizer<'_> {
     fn add(&mut self, kind: Kind, count: u64) {
         if count > 0 {
+            self.has_removed = true;
             *self.removed.entry((self.message, kind)).or_insert(0) += count;
         }
     }

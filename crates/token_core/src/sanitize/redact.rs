@@ -147,11 +147,11 @@ impl Redactor {
 impl Redacted {
     fn push(&mut self, text: &str, kept: Range<usize>, placeholder: &str, rest: &str) {
         self.text.push_str(&text[kept]);
-        // "![email removed](...)" would be an image.
-        if rest.starts_with('(') {
-            self.text.truncate(self.text.trim_end_matches('!').len());
-        }
         self.text.push_str(placeholder);
+        // "![email removed](...)" and "![x [email removed](...)" would be images.
+        if rest.starts_with('(') {
+            self.text.push(' ');
+        }
     }
 }
 
