@@ -322,10 +322,13 @@ pub fn calls(format: Format, message: &Value) -> Vec<(String, String)> {
             })
             .collect(),
         Format::Responses => {
-            let input = message
-                .field("arguments")
-                .or_else(|| message.field("input"));
-            call(string(message, "call_id"), string(message, "name"), input)
+            // Tools of the API's own have no name but the type, and an action.
+            let input = ["arguments", "input", "action"];
+            let input = input.iter().find_map(|key| message.field(key));
+            let name = string(message, "name").or(Some(item_type(message)));
+            let is_call = !format.call_keys(message).is_empty();
+            call(string(message, "call_id"), name, input)
+                .filter(|_| is_call)
                 .into_iter()
                 .collect()
         }

@@ -146,7 +146,7 @@ fn strict_problem(conversation: &Conversation, index: usize, message: &Value) ->
     }
     if strict::has_late_result(format, message) {
         let found = "has a tool result behind other content";
-        return Some(problem(conversation, index, ProblemKind::Order, found));
+        return Some(problem(conversation, index, ProblemKind::Shape, found));
     }
     let is_last = index + 1 == conversation.messages.len();
     let found = strict::found_in_message(format, message, is_last)?;

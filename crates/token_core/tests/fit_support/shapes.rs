@@ -339,15 +339,22 @@ pub fn results_of(messages: &[Value]) -> Vec<(String, String)> {
             let id = ["tool_use_id", "tool_call_id", "call_id", "id"]
                 .iter()
                 .find_map(|key| part[*key].as_str());
+            let is_built_in = part["type"]
+                .as_str()
+                .is_some_and(|it| it.ends_with("_call"));
             let called = [&part["function"], part]
                 .into_iter()
-                .find(|it| it["name"].is_string());
+                .find(|it| it["name"].is_string())
+                .or(is_built_in.then_some(part));
             let result = ["output", "content"]
                 .iter()
                 .find(|key| !part[**key].is_null());
             match (id, called, result) {
                 (Some(id), Some(called), _) => {
-                    let input = [&called["arguments"], &called["input"]];
+                    let inputs = ["arguments", "input", "action"].iter();
+                    let input = inputs
+                        .map(|key| &called[*key])
+                        .find(|input| !input.is_null());
                     calls.insert(id, format!("{} {input:?}", called["name"]));
                 }
                 (Some(id), None, Some(key)) => {
