@@ -75,6 +75,24 @@ COMMENT ON FUNCTION token_mgmt._has_access(text, text, token_mgmt.access_level) 
     'STRICT: tenant NULL is all of them, user_id NULL every user of the tenant';
 REVOKE ALL ON FUNCTION token_mgmt._has_access(text, text, token_mgmt.access_level) FROM PUBLIC;
 
+CREATE FUNCTION token_mgmt._seen_users(tenant text) RETURNS text[]
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+AS $$
+BEGIN
+    IF token_mgmt._has_access(tenant, NULL, 'reader') THEN
+        RETURN NULL;
+    END IF;
+    RETURN ARRAY(
+        SELECT a.user_id FROM token_mgmt.role_access a
+        WHERE (a.tenant IS NULL OR a.tenant = _seen_users.tenant)
+            AND pg_has_role(token_mgmt._caller(), a.role, 'USAGE'));
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._seen_users(text) IS
+    'The users of the tenant that the caller of the SECURITY DEFINER function around this one may '
+    'see; NULL: every one';
+REVOKE ALL ON FUNCTION token_mgmt._seen_users(text) FROM PUBLIC;
+
 CREATE FUNCTION token_mgmt._check_access(
     tenant text, user_id text, level token_mgmt.access_level
 ) RETURNS void

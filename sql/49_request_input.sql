@@ -7,6 +7,7 @@ AS $$
 DECLARE
     used integer;
     spare integer;
+    seen_users text[] := token_mgmt._seen_users(tenant);
 BEGIN
     -- Three are a habit, and a quarter more is room for it to change.
     SELECT ceil(1.25 * max(u.completion_tokens)) INTO used
@@ -14,6 +15,7 @@ BEGIN
         SELECT (r.entry).completion_tokens FROM token_mgmt.reservation r
         WHERE r.tenant = _followed.tenant AND r.session_id = _followed.session_id
             AND r.agent = _followed.agent AND r.state = 'settled'
+            AND (seen_users IS NULL OR r.user_id = ANY (seen_users))
         ORDER BY r.reserved_at DESC
         LIMIT 8
     ) u
@@ -32,8 +34,8 @@ END
 $$;
 COMMENT ON FUNCTION token_mgmt._followed(jsonb, text, text, text) IS
     'A profile whose completion is what the session''s last eight settled calls of this agent '
-    'needed at most, and a quarter more (at least 256, once there are three); the history has '
-    'the rest';
+    '(of users whom the caller may see) needed at most, and a quarter more (at least 256, once '
+    'there are three); the history has the rest';
 REVOKE ALL ON FUNCTION token_mgmt._followed(jsonb, text, text, text) FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt._agent_profile(r token_mgmt._request) RETURNS jsonb

@@ -1,5 +1,6 @@
 CREATE FUNCTION token_mgmt._metrics(
-    in_tenant text, of_session text, of_user text, since timestamptz, messages bigint
+    in_tenant text, of_session text, of_user text, since timestamptz, messages bigint,
+    seen_users text[]
 ) RETURNS jsonb
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
@@ -11,6 +12,7 @@ BEGIN
     WITH line AS MATERIALIZED (
         SELECT l.* FROM token_mgmt._usage_lines(in_tenant, of_session, of_user, span.since,
             span.first_hour, span.last_hour, span.until, of_session IS NOT NULL) l
+        WHERE seen_users IS NULL OR l.user_id = ANY (seen_users)
     ), total AS (
         SELECT coalesce(sum(l.calls), 0) AS calls, coalesce(sum(l.unpriced_calls), 0) AS unpriced,
             coalesce(sum(l.prompt_tokens), 0) AS prompt,
@@ -57,10 +59,12 @@ BEGIN
     RETURN result;
 END
 $$;
-COMMENT ON FUNCTION token_mgmt._metrics(text, text, text, timestamptz, bigint) IS
+COMMENT ON FUNCTION token_mgmt._metrics(text, text, text, timestamptz, bigint, text[]) IS
     'The metrics of a session or a user from the rollups and the sessions, with this number '
-    'of messages. Not STRICT: NULL is any session, any user, since ever';
-REVOKE ALL ON FUNCTION token_mgmt._metrics(text, text, text, timestamptz, bigint) FROM PUBLIC;
+    'of messages, by the calls of seen_users. Not STRICT: NULL is any session, any user, since '
+    'ever, all calls';
+REVOKE ALL ON FUNCTION token_mgmt._metrics(text, text, text, timestamptz, bigint, text[])
+    FROM PUBLIC;
 
 CREATE FUNCTION @extschema@.session_metrics(session_id text, tenant text DEFAULT NULL)
     RETURNS jsonb
@@ -78,7 +82,9 @@ BEGIN
     PERFORM token_mgmt._check_session(session_id, in_tenant, 'reader');
     SELECT s.message_count INTO messages FROM token_mgmt.session s
     WHERE s.tenant = in_tenant AND s.session_id = session_metrics.session_id;
-    result := token_mgmt._metrics(in_tenant, session_id, NULL, NULL, coalesce(messages, 0));
+    -- Calls name the session that they like: also one that another user has stored messages in.
+    result := token_mgmt._metrics(in_tenant, session_id, NULL, NULL, coalesce(messages, 0),
+        token_mgmt._seen_users(in_tenant));
     -- Calls can name a session whose messages are kept elsewhere.
     IF messages IS NULL AND result #> '{breakdown,calls}' = '0' THEN
         PERFORM token_mgmt._session(session_id, in_tenant);
@@ -87,8 +93,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.session_metrics(text, text) IS
-    'What a session used: totalTokens and totalCost (USD of the priced calls; null where there '
-    'are calls, and none has a price) as the usage ledger has them, '
+    'What a session used in calls of users that the caller may see: totalTokens and totalCost (USD '
+    'of the priced calls; null where there are calls, and none has a price) as the usage ledger '
+    'has them, '
     'conversationCount, messageCount (stored ones), avgTokensPerMessage (used tokens for each '
     'stored message; null without any) and breakdown. Not STRICT: a NULL tenant is the caller''s. '
     'Errors: 22004, 22023, P0002';
@@ -116,7 +123,7 @@ BEGIN
     WHERE s.tenant = in_tenant AND s.user_id = user_metrics.user_id
         AND (since IS NULL OR s.last_message_at >= since);
     RETURN jsonb_build_object('userId', user_id)
-        || token_mgmt._metrics(in_tenant, NULL, user_id, since, messages);
+        || token_mgmt._metrics(in_tenant, NULL, user_id, since, messages, NULL);
 END
 $$;
 COMMENT ON FUNCTION @extschema@.user_metrics(text, timestamptz, text) IS

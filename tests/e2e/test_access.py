@@ -113,6 +113,57 @@ def test_reader_sees_only_what_its_grant_says_whatever_it_sets(db, roles, books)
                     assert "(foreign," not in str(rows), (setting, view, rows)
 
 
+def test_name_of_a_session_shows_nobody_what_others_used_under_it(db, roles):
+    app = roles.make("alice", "'app', 'default', 'alice'")
+    reader = roles.make("reader", "'reader', 'default', 'alice'")
+    whole = roles.make("whole", "'reader', 'default'")
+    use = "SELECT record_usage(%s, %s, 1, model => 'gpt-4o', session_id => 'chat', agent => 'bot')"
+    # Rolled up, in the ledger only, and in the sum that budgets follow.
+    with db.connect() as connection:
+        connection.execute("SELECT token_mgmt.set_agent('bot', '{\"follow_usage\": true}')")
+        for tokens in (700, 70, 7):
+            connection.execute(use, ["bob", tokens])
+            connection.execute("SELECT token_mgmt.run_maintenance()")
+        connection.execute(use, ["bob", 1])
+    with db.connect(user=app) as connection:
+        assert sqlstate(connection, "SELECT session_metrics('chat')") == "P0002"
+        connection.execute("SELECT add_message('chat', 'user', 'Hi', user_id => 'alice')")
+        metrics = "SELECT session_metrics('chat')"
+        assert value(connection, metrics)["totalTokens"] == 0
+        assert "gpt-4o" not in str(value(connection, metrics))
+        connection.execute(use, ["alice", 20])
+        assert value(connection, metrics)["totalTokens"] == 21
+        full = value(connection, "SELECT completion_tokens FROM prepare_request('alice', 'gpt-4o', "
+                     "%s, session_id => 'chat', agent => 'bot')", [MESSAGES])
+        assert full == value(connection, "SELECT completion_tokens FROM prepare_request('alice', "
+                             "'gpt-4o', %s, agent => 'bot')", [MESSAGES])
+    with db.connect(user=reader) as connection:
+        assert value(connection, metrics)["totalTokens"] == 21
+    with db.connect(user=whole) as connection:
+        assert value(connection, metrics)["totalTokens"] == 803
+
+
+def test_explanation_leaves_out_what_others_have_of_a_shared_quota(db, roles):
+    app = roles.make("alice", "'app', 'default', 'alice'")
+    whole = roles.make("whole", "'app', 'default'")
+    with db.connect() as connection:
+        for scope, name in [("user", "alice"), ("team", "red"), ("session", "chat")]:
+            connection.execute("SELECT token_mgmt.set_quota(%s, %s, 'total', 1000)", [scope, name])
+        connection.execute("SELECT reserve_tokens('bob', 300, team => 'red', session_id => 'chat')")
+        connection.execute("SELECT reserve_tokens('alice', 100, team => 'red')")
+    explain = ("SELECT scope, used, held, amount, free, available, fits, jsonb_array_length(holders) "
+               "FROM explain_reservation('alice', 10, team => 'red', session_id => 'chat')")
+    own = ("user", 0, 100, 1000, 900, 900, True, 1)
+    with db.connect(user=app) as connection:
+        assert connection.execute(explain).fetchall() == [
+            own, ("team", None, None, None, None, 600, True, 0),
+            ("session", None, None, None, None, 700, True, 0)]
+    with db.connect(user=whole) as connection:
+        assert connection.execute(explain).fetchall() == [
+            own, ("team", 0, 400, 1000, 600, 600, True, 2),
+            ("session", 0, 300, 1000, 700, 700, True, 1)]
+
+
 # A function that a caller writes sees no row that the view does not show.
 PEEP = """
     CREATE FUNCTION pg_temp.peep(text) RETURNS boolean LANGUAGE plpgsql COST 0.0001 AS $$
