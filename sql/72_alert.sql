@@ -19,7 +19,8 @@ CREATE TABLE token_mgmt.alert (
 SELECT pg_catalog.pg_extension_config_dump('token_mgmt.alert', '');
 COMMENT ON TABLE token_mgmt.alert IS
     'Alerts that were raised: one for each threshold of a value and period, however often it is '
-    'looked at. Each was also a NOTIFY on token_mgmt_alerts and a line in the server log';
+    'looked at. Each was also a NOTIFY of its alert_id on token_mgmt_alerts and a line in '
+    'the server log';
 COMMENT ON COLUMN token_mgmt.alert.tenant IS 'Empty for jobs and the worker, who have none';
 COMMENT ON COLUMN token_mgmt.alert.subject IS
     'What it is about where scope and value do not say: the quota_id of quota_threshold';
@@ -106,11 +107,8 @@ BEGIN
     END IF;
     -- A full queue, where some session listens and never reads, would fail the commit.
     IF pg_notification_queue_usage() < 0.5 THEN
-        -- Names have at most 255 characters, of 6 bytes each as JSON: below the 8000 of a NOTIFY.
-        PERFORM pg_notify('token_mgmt_alerts', jsonb_build_object('alert_id', id,
-            'tenant', _raise_alert.tenant, 'kind', _raise_alert.kind, 'scope', _raise_alert.scope,
-            'value', left(_raise_alert.value, 255), 'threshold', _raise_alert.threshold,
-            'message', left(_raise_alert.message, 400))::text);
+        -- Every role of the database may listen: whom it is about is in the view alone.
+        PERFORM pg_notify('token_mgmt_alerts', jsonb_build_object('alert_id', id)::text);
     END IF;
     RAISE LOG USING MESSAGE = format('token_mgmt alert (%s): %s', _raise_alert.kind,
             _raise_alert.message),
