@@ -23,7 +23,9 @@ BEGIN
     -- Settled tokens only: what is held may come back, and an alert cannot be taken back.
     SELECT q.scope, q.metric, q.period, q.kind, q.length, max(p.ends_at) AS ends_at,
         trim_scale(sum(p.used - p.credited)) AS used, trim_scale(sum(p.held)) AS held,
+        -- A row that nobody has met since has the allowance of an increase that is over.
         trim_scale(CASE WHEN min(p.limit_version) FILTER (WHERE p.slot = 0) >= q.version
+                    + CASE WHEN q.increase_until <= clock_timestamp() THEN 1 ELSE 0 END
                 AND q.kind = 'fixed' THEN sum(p.allowance)
             ELSE q.amount + CASE WHEN q.increase_until > clock_timestamp() THEN q.increase
                 ELSE 0 END + sum(p.carried) END) AS amount
@@ -118,7 +120,8 @@ BEGIN
             FROM next n
             LEFT JOIN token_mgmt.quota q ON q.tenant = n.tenant AND q.quota_id = n.quota_id
                 AND n.used > 0 AND n.used >= least_threshold * CASE
-                    WHEN n.limit_version >= q.version THEN n.allowance
+                    WHEN n.limit_version >= q.version
+                        + CASE WHEN q.increase_until <= began THEN 1 ELSE 0 END THEN n.allowance
                     ELSE least(n.allowance, q.amount) END
                 AND q.kind = 'fixed' AND n.starts_at <= n.ends_at - interval '1 hour'
                 OR q.tenant = n.tenant AND q.quota_id = n.quota_id AND q.kind = 'sliding'

@@ -109,6 +109,16 @@ SELECT value, threshold, message, numbers FROM alert WHERE value IN ('amy', 'ops
 SELECT token_mgmt.drop_quota('team', 'ops', 'day');
 SELECT * FROM token_mgmt.audit();
 
+-- A limit that is passed since its increase is over is told of, though no call has met it since.
+DELETE FROM token_mgmt.alert;
+SELECT amount FROM token_mgmt.set_quota('user', 'inc', 'total', 100, options => jsonb_build_object(
+    'increase', 50, 'increase_until', now() + interval '1 day'));
+SELECT use('inc', 100);
+SELECT token_mgmt._raise_quota_alerts(1000);
+UPDATE token_mgmt.quota SET increase_until = clock_timestamp() WHERE value = 'inc';
+SELECT token_mgmt._raise_quota_alerts(1000);
+SELECT threshold, message, numbers FROM alert WHERE value = 'inc' ORDER BY threshold;
+
 SELECT * FROM show_error($$SELECT token_mgmt.set_alert_rule(NULL)$$);
 SELECT * FROM show_error($$SELECT token_mgmt.set_alert_rule('weather')$$);
 SELECT * FROM show_error($$SELECT token_mgmt.set_alert_rule('quota_threshold', '{}')$$);
