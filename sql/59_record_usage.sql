@@ -214,6 +214,8 @@ BEGIN
     END IF;
     u := token_mgmt._unreserved_usage(a);
     IF r.request_id IS NOT NULL THEN
+        -- As _request_hash(): what was rotated in between is the same key.
+        a.api_key := r.api_key;
         hash := sha256(convert_to(a::text, 'UTF8'));
         earlier := token_mgmt._replayed(r.tenant, r.user_id, r.request_id, hash);
         IF earlier.reservation_id IS NOT NULL THEN

@@ -49,8 +49,9 @@ def test_concurrent_rotations_by_the_name_hand_out_one_new_key(db, key):
     assert len(keys) == 2 and len(handed_out(keys)) == 1
 
 
-def test_request_is_the_same_by_the_key_that_its_key_was_rotated_to(db, key):
-    statement = "SELECT reservation_id FROM reserve_tokens(NULL, 10, 5, api_key => %s, " \
+@pytest.mark.parametrize("call", ["reserve_tokens", "record_usage"])
+def test_request_is_the_same_by_the_key_that_its_key_was_rotated_to(db, key, call):
+    statement = f"SELECT reservation_id FROM {call}(NULL, 10, 5, api_key => %s, " \
         "request_id => 'r1')"
     with db.connect() as connection:
         reservation = value(connection, statement, [key])
