@@ -309,14 +309,26 @@ CREATE FUNCTION token_mgmt._overdue(tenant text, w token_mgmt._wanted, at timest
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce(sum(a.amount), 0)
-    FROM token_mgmt.reservation s CROSS JOIN LATERAL unnest(s.allocations) a
-    WHERE s.state = 'held' AND s.expires_at <= at AND s.tenant = _overdue.tenant
-        AND a.quota_id = w.quota_id AND a.scope_value = w.scope_value
-        AND (w.kind = 'sliding' OR a.starts_at = w.starts_at)
+    SELECT coalesce(sum(e.given_back - CASE WHEN w.kind = 'bucket'
+        -- As _settle_refill(): what has flowed in for these tokens is not there twice.
+        THEN greatest(least(e.given_back, trunc(w.inflow
+            * greatest(extract(epoch FROM at - e.reserved_at), 0), 6)), 0) ELSE 0 END), 0)
+    FROM (
+        -- As _expire_holds(): progress is charged.
+        SELECT s.reserved_at, a.amount - CASE WHEN s.progress_tokens IS NULL THEN 0
+            WHEN a.metric = 'tokens' THEN s.prompt_tokens + s.progress_tokens
+            WHEN a.metric = 'requests' THEN 1
+            ELSE coalesce(token_mgmt._cost(s.price, s.prompt_tokens, s.progress_tokens, 0, 0),
+                a.amount) END AS given_back
+        FROM token_mgmt.reservation s CROSS JOIN LATERAL unnest(s.allocations) a
+        WHERE s.state = 'held' AND s.expires_at <= at AND s.tenant = _overdue.tenant
+            AND a.quota_id = w.quota_id AND a.scope_value = w.scope_value
+            AND (w.kind = 'sliding' OR a.starts_at = w.starts_at)
+    ) e
 $$;
 COMMENT ON FUNCTION token_mgmt._overdue(text, token_mgmt._wanted, timestamptz) IS
-    'What holds past their time still have in the quota''s span: free for whoever needs it';
+    'What the expiry of holds past their time will give back in the quota''s span: free for '
+    'whoever needs it';
 REVOKE ALL ON FUNCTION token_mgmt._overdue(text, token_mgmt._wanted, timestamptz) FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt._seen_quotas(r token_mgmt._request, at timestamptz)
@@ -333,6 +345,9 @@ BEGIN
         w := token_mgmt._span(wanted[i], at, CASE WHEN wanted[i].starts_at > '-infinity'
             THEN wanted[i].starts_at END);
         w.free := token_mgmt._balance(r.tenant, w, at) + token_mgmt._overdue(r.tenant, w, at);
+        IF w.kind = 'bucket' THEN
+            w.free := least(w.free, w.amount);
+        END IF;
         wanted[i] := w;
     END LOOP;
     RETURN wanted;
