@@ -101,42 +101,56 @@ CREATE FUNCTION token_mgmt._frees_at(
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    -- More is never free, but for what this period leaves to the next.
-    most numeric := w.amount + least(w.carry_over, greatest(w.free, 0));
+    increase numeric;
+    increased_until timestamptz;
+    most numeric;
     by_itself timestamptz;
     by_expiry timestamptz;
 BEGIN
-    by_itself := CASE
-        WHEN needed > most THEN 'infinity'
-        WHEN w.kind = 'bucket' THEN CASE WHEN (needed - w.free) / w.inflow > 1000000000
-            THEN 'infinity'
-            ELSE at + make_interval(secs => ((needed - w.free) / w.inflow)::float) END
-        WHEN w.kind = 'sliding' THEN coalesce((
-            SELECT min(e.ends_at) FROM (
-                SELECT p.ends_at, sum(p.used + p.held - p.credited) OVER (ORDER BY p.starts_at)
-                    AS freed
-                FROM token_mgmt.quota_period p
-                WHERE p.tenant = _frees_at.tenant AND p.quota_id = w.quota_id
-                    AND p.scope_value = w.scope_value AND p.starts_at <> '-infinity'
-                    AND p.ends_at > w.starts_at
-            ) e WHERE e.freed >= needed - w.free), at)
-        ELSE w.ends_at END;
-    IF by_itself < 'infinity' THEN
-        RETURN by_itself;
-    END IF;
-    -- Holds are mostly used. But where nothing else will help, those that run out may.
-    SELECT min(h.expires_at) INTO by_expiry FROM (
-        SELECT o.expires_at, sum(a.amount) OVER (ORDER BY o.expires_at, o.reservation_id) AS freed
-        FROM (
-            SELECT r.reservation_id, r.expires_at, r.allocations FROM token_mgmt.reservation r
-            WHERE r.state = 'held' AND r.expires_at > at AND r.tenant = _frees_at.tenant
-            ORDER BY r.expires_at LIMIT 1000
-        ) o
-        CROSS JOIN LATERAL unnest(o.allocations) a
-        WHERE a.quota_id = w.quota_id AND a.scope_value = w.scope_value
-            AND (w.kind = 'sliding' OR a.starts_at = w.starts_at)
-    ) h WHERE h.freed >= needed - w.free AND w.kind <> 'bucket';
-    RETURN coalesce(by_expiry, 'infinity');
+    SELECT q.increase, q.increase_until INTO increase, increased_until FROM token_mgmt.quota q
+    WHERE q.tenant = _frees_at.tenant AND q.quota_id = w.quota_id AND q.increase_until > at;
+    -- With an increase as long as that lasts, then without.
+    LOOP
+        -- More is never free, but for what this period leaves to the next.
+        most := w.amount + least(w.carry_over, greatest(w.free, 0));
+        by_itself := CASE
+            WHEN needed > most THEN 'infinity'
+            WHEN w.kind = 'bucket' THEN CASE WHEN (needed - w.free) / w.inflow > 1000000000
+                THEN 'infinity'
+                ELSE at + make_interval(secs => ((needed - w.free) / w.inflow)::float) END
+            WHEN w.kind = 'sliding' THEN coalesce((
+                SELECT min(e.ends_at) FROM (
+                    SELECT p.ends_at, sum(p.used + p.held - p.credited) OVER (ORDER BY p.starts_at)
+                        AS freed
+                    FROM token_mgmt.quota_period p
+                    WHERE p.tenant = _frees_at.tenant AND p.quota_id = w.quota_id
+                        AND p.scope_value = w.scope_value AND p.starts_at <> '-infinity'
+                        AND p.ends_at > w.starts_at
+                ) e WHERE e.freed >= needed - w.free), at)
+            ELSE w.ends_at END;
+        IF by_itself < coalesce(increased_until, 'infinity') THEN
+            RETURN by_itself;
+        END IF;
+        -- Holds are mostly used. But where nothing else will help, those that run out may.
+        SELECT min(h.expires_at) INTO by_expiry FROM (
+            SELECT o.expires_at, sum(a.amount) OVER (ORDER BY o.expires_at, o.reservation_id)
+                AS freed
+            FROM (
+                SELECT r.reservation_id, r.expires_at, r.allocations FROM token_mgmt.reservation r
+                WHERE r.state = 'held' AND r.expires_at > at AND r.tenant = _frees_at.tenant
+                ORDER BY r.expires_at LIMIT 1000
+            ) o
+            CROSS JOIN LATERAL unnest(o.allocations) a
+            WHERE a.quota_id = w.quota_id AND a.scope_value = w.scope_value
+                AND (w.kind = 'sliding' OR a.starts_at = w.starts_at)
+        ) h WHERE h.freed >= needed - w.free AND w.kind <> 'bucket';
+        IF increased_until IS NULL OR by_expiry < increased_until THEN
+            RETURN coalesce(by_expiry, 'infinity');
+        END IF;
+        w.amount := w.amount - increase;
+        w.free := w.free - increase;
+        increased_until := NULL;
+    END LOOP;
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._frees_at(text, token_mgmt._wanted, numeric, timestamptz) IS
@@ -151,7 +165,8 @@ CREATE FUNCTION token_mgmt._needed(w token_mgmt._wanted, units numeric, share nu
     SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT CASE WHEN w.amount = 0 THEN 'infinity' WHEN w.metric = 'requests' THEN units
-        WHEN units <= ceil(w.amount * share) THEN least(units / share, w.amount)
+        WHEN units <= CASE w.metric WHEN 'tokens' THEN ceil(w.amount * share)
+            ELSE w.amount * share END THEN least(units / share, w.amount)
         ELSE 'infinity' END
 $$;
 COMMENT ON FUNCTION token_mgmt._needed(token_mgmt._wanted, numeric, numeric) IS

@@ -127,6 +127,43 @@ SELECT * FROM show_error($$SELECT token_mgmt.reset_quota('user', 'eva', 'total',
 SELECT * FROM show_error($$SELECT token_mgmt.reset_quota(NULL, 'eva', 'total')$$);
 SELECT * FROM token_mgmt.audit();
 
+-- What is explained is what reserve does: the expiry of an overdue hold charges its progress, and gives
+-- a bucket no more than it holds.
+SELECT amount FROM token_mgmt.set_quota('user', 'oda', 'total', 100);
+SELECT reservation_id AS id FROM reserve_tokens('oda', 60, 40) \gset
+SELECT status FROM report_progress(:'id', 30);
+UPDATE token_mgmt.reservation SET expires_at = clock_timestamp() WHERE reservation_id = :'id';
+SELECT amount, used, held, free, fits FROM explain_reservation('oda', 50);
+SELECT status, tokens_remaining FROM try_reserve_tokens('oda', 50);
+SELECT status FROM try_reserve_tokens('oda', 10);
+SELECT amount FROM token_mgmt.set_quota('user', 'una', 'minute', 600, options => '{"kind": "bucket", "burst": 100}');
+SELECT reservation_id AS id FROM reserve_tokens('una', 100) \gset
+UPDATE token_mgmt.reservation SET reserved_at = reserved_at - interval '5 seconds', expires_at = clock_timestamp() WHERE reservation_id = :'id';
+UPDATE token_mgmt.quota_period SET credited_at = credited_at - interval '5 seconds' WHERE scope_value = 'una';
+SELECT e.requested, round(e.free) AS free, e.fits, e.fits_at IS NOT NULL AS will_fit
+FROM unnest(ARRAY[100, 110]) n, explain_reservation('una', n) e;
+SELECT status, retry_after FROM try_reserve_tokens('una', 110);
+SELECT status FROM try_reserve_tokens('una', 100);
+
+-- Nobody is told to wait for what never comes: an increase that ends before the period does, or more
+-- than the share of a priority.
+SELECT count(*) FROM unnest(ARRAY['ike', 'ilo']) u, token_mgmt.set_quota('user', u, '100 years', 100,
+    options => jsonb_build_object('increase', 50, 'increase_until', now() + interval '1 minute'));
+SELECT status FROM reserve_tokens('ike', 100);
+SELECT n, status, retry_after > '1 hour' AS waits FROM unnest(ARRAY[90, 100, 101, 120]) n, try_reserve_tokens('ike', n);
+SELECT n, fits_at > now() + interval '1 hour' AS waits FROM unnest(ARRAY[90, 100, 101, 120]) n, explain_reservation('ike', n);
+-- While it lasts, a hold that runs out may leave enough.
+SELECT status FROM reserve_tokens('ilo', 100, ttl => '20 seconds');
+SELECT n, status, retry_after <= '20 seconds' AS waits FROM unnest(ARRAY[120, 151]) n, try_reserve_tokens('ilo', n);
+SELECT FROM token_mgmt.register_model('dollar', 'o200k_base', 1000000, input_usd_per_mtok => 1, output_usd_per_mtok => 1);
+SELECT amount FROM token_mgmt.set_quota('user', 'cal', '100 years', 1, 'cost');
+SELECT status FROM reserve_tokens('cal', 100000, 0, 'dollar');
+SELECT n, status, retry_after > '1 hour' AS waits
+FROM unnest(ARRAY[200000, 250000]) n, try_reserve_tokens('cal', n, 0, 'dollar', priority => 'low');
+DELETE FROM token_mgmt.model WHERE model = 'dollar';
+DELETE FROM token_mgmt.model_price WHERE model = 'dollar';
+SELECT * FROM token_mgmt.audit();
+
 -- The configuration of a tenant, as a whole.
 SELECT token_mgmt.load_config('{"tenant": "shop", "priorities": {"low": 0.1},
     "agents": [{"agent": "clerk", "max_context_tokens": 9000, "precedence": ["user", "system", "story", "history", "rag"]}],
