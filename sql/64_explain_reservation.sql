@@ -17,8 +17,9 @@ CREATE TYPE token_mgmt.reservation_explanation AS (
 COMMENT ON TYPE token_mgmt.reservation_explanation IS
     'What one quota, or the window of the model (scope window), says to a request, in units of its '
     'metric. amount is the limit = used + held + free; available is what the request''s priority '
-    'leaves of free; holders are the largest open holds, five at most. fits_at is when the request '
-    'would fit if nobody else took from it: now where it fits, NULL where it never will';
+    'leaves of free; holders are the largest open holds, five at most. Of a quota that the '
+    'caller may not see, amount, used, held, free and holders are left out. fits_at is when the '
+    'request would fit if nobody else took from it: now where it fits, NULL where it never will';
 
 CREATE FUNCTION token_mgmt._window_explanation(m token_mgmt.model, prompt bigint, asked bigint)
     RETURNS token_mgmt.reservation_explanation
@@ -102,6 +103,15 @@ BEGIN
     x.fits_at := CASE WHEN x.fits THEN at ELSE nullif(token_mgmt._frees_at(r.tenant, w,
         token_mgmt._needed(w, x.requested, share), at), 'infinity') END;
     x.holders := token_mgmt._holders(r.tenant, w, at);
+    -- Of what others use, too, who sees one user is told what the request may hold, as
+    -- quota_status has no row of it.
+    IF w.scope <> 'user' AND token_mgmt._seen_users(r.tenant) IS NOT NULL THEN
+        x.amount := NULL;
+        x.used := NULL;
+        x.held := NULL;
+        x.free := NULL;
+        x.holders := '[]';
+    END IF;
     RETURN x;
 END
 $$;
