@@ -113,7 +113,9 @@ AS $$
     LEFT JOIN entries e USING (tenant, reservation_id)
     WHERE (r.entry).entry_id IS NOT NULL
         AND (e.tokens IS DISTINCT FROM (r.entry).total_tokens OR e.entries IS DISTINCT FROM 1)
-        AND (e.entries > 0 OR token_mgmt._ledger_month((r.entry).recorded_at) IS NOT NULL)
+        -- A correction alone is what is left where the month of the expiry was dropped.
+        AND (e.entries > 0 OR token_mgmt._ledger_month(CASE e.entries WHEN 0 THEN r.expires_at
+            ELSE (r.entry).recorded_at END) IS NOT NULL)
     UNION ALL
     SELECT 'ledger charges a reservation that is not settled', r.tenant,
         format('reservation %s', r.reservation_id), 0, e.tokens

@@ -31,3 +31,35 @@ SELECT count(*) FROM token_mgmt.reservation WHERE user_id = 'noa';
 SELECT * FROM token_mgmt.audit();
 SELECT * FROM show_error($$SELECT token_mgmt.run_maintenance(0)$$);
 SELECT * FROM show_error($$SELECT token_mgmt.run_maintenance(NULL)$$);
+
+-- The month of an expiry is dropped before that of its late settlement: the books are right all the same.
+SELECT clean_books();
+SELECT date_trunc('month', now(), 'UTC') - interval '1 day' AS last_month \gset
+SELECT amount FROM token_mgmt.set_quota('user', 'late', 'total', 1000);
+SELECT reservation_id AS id FROM reserve_tokens('late', 100, 100) \gset
+SELECT status FROM report_progress(:'id', 50);
+UPDATE token_mgmt.reservation SET expires_at = clock_timestamp() WHERE reservation_id = :'id';
+SELECT rows_done FROM token_mgmt.run_maintenance() WHERE job = 'expire holds';
+SELECT total_tokens, flags FROM settle_tokens(:'id', 100, 70);
+SELECT token_mgmt._open_ledger_month(:'last_month') IS NOT NULL AS is_open;
+SET session_replication_role = replica; -- no trigger that keeps history
+UPDATE token_mgmt.usage_ledger SET recorded_at = :'last_month' WHERE kind = 'expiry';
+RESET session_replication_role;
+DELETE FROM token_mgmt.usage_rollup;
+DELETE FROM token_mgmt.session_rollup;
+DELETE FROM token_mgmt.ledger_unrolled;
+INSERT INTO token_mgmt.ledger_unrolled SELECT recorded_at, tenant, user_id, team, api_key, session_id, agent, endpoint, provider,
+    model, prompt_tokens, completion_tokens, cached_tokens, cache_write_tokens, reasoning_tokens, cost, breakdown,
+    (kind <> 'correction')::integer FROM token_mgmt.usage_ledger;
+UPDATE token_mgmt.reservation SET expires_at = :'last_month' WHERE reservation_id = :'id';
+SELECT * FROM token_mgmt.audit();
+SELECT token_mgmt._drop_ledger_month(date_trunc('month', :'last_month'::timestamptz AT TIME ZONE 'UTC'));
+SELECT kind, prompt_tokens, completion_tokens FROM token_mgmt.usage_ledger;
+SELECT * FROM token_mgmt.audit();
+-- Without its entry of this month it is still found out.
+SET session_replication_role = replica;
+DELETE FROM token_mgmt.usage_ledger;
+DELETE FROM token_mgmt.ledger_unrolled;
+RESET session_replication_role;
+SELECT finding, expected, actual FROM token_mgmt.audit() ORDER BY finding;
+SELECT clean_books();
