@@ -98,14 +98,12 @@ BEGIN
     months := extract(year FROM step) * 12 + extract(month FROM step);
     days := extract(day FROM step);
     IF months = 0 AND days = 0 THEN
-        IF anchor IS NULL AND period IN ('second', 'minute', 'hour') THEN
-            starts_at := date_trunc(period, at, time_zone);
-        ELSE
-            starts_at := base AT TIME ZONE time_zone;
-            starts_at := starts_at + make_interval(secs =>
-                floor(extract(epoch FROM at - starts_at) / extract(epoch FROM step))
-                * extract(epoch FROM step));
-        END IF;
+        -- As much time as has passed since, whatever the clocks did: hours of the clock would
+        -- overlap where it goes back by half of one.
+        starts_at := base AT TIME ZONE time_zone;
+        starts_at := starts_at + make_interval(secs =>
+            floor(extract(epoch FROM at - starts_at) / extract(epoch FROM step))
+            * extract(epoch FROM step));
         ends_at := starts_at + step;
         RETURN;
     END IF;
