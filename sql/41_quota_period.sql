@@ -78,9 +78,11 @@ DECLARE
     step interval;
     months integer;
     days integer;
-    base timestamp := coalesce(anchor, CASE period WHEN 'week' THEN timestamp '2000-01-03'
-        ELSE timestamp '2000-01-01' END);
     local_at timestamp := at AT TIME ZONE time_zone;
+    -- Hours begin as they do at the turn of the year: a zone's hours may have moved since 2000.
+    base timestamp := coalesce(anchor, CASE WHEN period IN ('second', 'minute', 'hour')
+            THEN date_trunc('year', local_at)
+        WHEN period = 'week' THEN timestamp '2000-01-03' ELSE timestamp '2000-01-01' END);
     n integer;
 BEGIN
     IF period = 'total' THEN

@@ -36,13 +36,15 @@ CROSS JOIN LATERAL token_mgmt._period('day', c.zone, NULL, c.at) p;
 SELECT t.at, p.starts_at, p.ends_at
 FROM (VALUES ('2026-04-04 14:40Z'::timestamptz), ('2026-04-04 15:10Z')) t (at)
 CROSS JOIN LATERAL token_mgmt._period('hour', 'Australia/Lord_Howe', NULL, t.at) p;
+SELECT p.starts_at AT TIME ZONE 'Asia/Colombo' AS starts_at_local
+FROM token_mgmt._period('hour', 'Asia/Colombo', NULL, '2026-11-20 10:11:12Z') p;
 SELECT z.zone, u.period,
     bool_and(p.starts_at <= t.at AND t.at < p.ends_at) AS contains,
     bool_and(p.ends_at = n.starts_at) AS meets,
     bool_and(p.ends_at - p.starts_at = ('1 ' || u.period)::interval) AS is_whole
 FROM (VALUES ('Australia/Lord_Howe'), ('Europe/Berlin'), ('Asia/Kathmandu')) z (zone)
 CROSS JOIN (VALUES ('minute'), ('hour')) u (period)
-CROSS JOIN (VALUES ('2026-04-04 12:00Z'::timestamptz), ('2026-10-03 12:00Z'), ('2026-10-25 00:00Z')) d (day)
+CROSS JOIN (VALUES ('2026-04-04 12:00Z'::timestamptz), ('2026-10-03 12:00Z'), ('2026-10-25 00:00Z'), ('2025-12-31 10:00Z'), ('2025-12-31 20:00Z')) d (day)
 CROSS JOIN generate_series(d.day, d.day + interval '6 hours', interval '7 minutes 13 seconds') t (at)
 CROSS JOIN LATERAL token_mgmt._period(u.period, z.zone, NULL, t.at) p
 CROSS JOIN LATERAL token_mgmt._period(u.period, z.zone, NULL, p.ends_at) n
