@@ -323,7 +323,8 @@ AS $$
         FROM token_mgmt.reservation s CROSS JOIN LATERAL unnest(s.allocations) a
         WHERE s.state = 'held' AND s.expires_at <= at AND s.tenant = _overdue.tenant
             AND a.quota_id = w.quota_id AND a.scope_value = w.scope_value
-            AND (w.kind = 'sliding' OR a.starts_at = w.starts_at)
+            AND CASE w.kind WHEN 'sliding' THEN a.starts_at > w.starts_at - w.length - w.length / 60
+                ELSE a.starts_at = w.starts_at END
     ) e
 $$;
 COMMENT ON FUNCTION token_mgmt._overdue(text, token_mgmt._wanted, timestamptz) IS

@@ -69,7 +69,8 @@ AS $$
         FROM token_mgmt.reservation r CROSS JOIN LATERAL unnest(r.allocations) a
         WHERE r.state = 'held' AND r.expires_at > at AND r.tenant = _holders.tenant
             AND a.quota_id = w.quota_id AND a.scope_value = w.scope_value
-            AND (w.kind = 'sliding' OR a.starts_at = w.starts_at)
+            AND CASE w.kind WHEN 'sliding' THEN a.starts_at > w.starts_at - w.length - w.length / 60
+                ELSE a.starts_at = w.starts_at END
         ORDER BY a.amount DESC, r.expires_at, r.reservation_id LIMIT 5
     ) h
 $$;

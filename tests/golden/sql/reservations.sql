@@ -144,6 +144,17 @@ SELECT e.requested, round(e.free) AS free, e.fits, e.fits_at IS NOT NULL AS will
 FROM unnest(ARRAY[100, 110]) n, explain_reservation('una', n) e;
 SELECT status, retry_after FROM try_reserve_tokens('una', 110);
 SELECT status FROM try_reserve_tokens('una', 100);
+SELECT amount FROM token_mgmt.set_quota('user', 'ole', 'hour', 100, options => '{"kind": "sliding"}');
+SELECT reservation_id AS id FROM reserve_tokens('ole', 80) \gset
+-- What has left the window is not in it a second time: two hours pass.
+UPDATE token_mgmt.quota_period SET starts_at = starts_at - interval '2 hours', ends_at = ends_at - interval '2 hours'
+WHERE scope_value = 'ole' AND starts_at > '-infinity';
+UPDATE token_mgmt.reservation r SET expires_at = clock_timestamp(), allocations = ARRAY(
+    SELECT (a.quota_id, a.scope_value, a.starts_at - interval '2 hours', a.slot, a.metric, a.cached_weight, a.amount)::token_mgmt.allocation
+    FROM unnest(r.allocations) a)
+WHERE reservation_id = :'id';
+SELECT amount, used, held, free, fits FROM explain_reservation('ole', 150);
+SELECT status FROM try_reserve_tokens('ole', 150);
 
 -- Nobody is told to wait for what never comes: an increase that ends before the period does, or more
 -- than the share of a priority.
