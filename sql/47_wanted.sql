@@ -309,10 +309,11 @@ CREATE FUNCTION token_mgmt._overdue(tenant text, w token_mgmt._wanted, at timest
     LANGUAGE sql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT coalesce(sum(e.given_back - CASE WHEN w.kind = 'bucket'
+    -- Where that is less than nothing, whom it is enough for as it is lets nothing expire.
+    SELECT greatest(coalesce(sum(e.given_back - CASE WHEN w.kind = 'bucket'
         -- As _settle_refill(): what has flowed in for these tokens is not there twice.
         THEN greatest(least(e.given_back, trunc(w.inflow
-            * greatest(extract(epoch FROM at - e.reserved_at), 0), 6)), 0) ELSE 0 END), 0)
+            * greatest(extract(epoch FROM at - e.reserved_at), 0), 6)), 0) ELSE 0 END), 0), 0)
     FROM (
         -- As _expire_holds(): progress is charged.
         SELECT s.reserved_at, a.amount - CASE WHEN s.progress_tokens IS NULL THEN 0

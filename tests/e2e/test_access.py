@@ -151,8 +151,8 @@ def test_explanation_leaves_out_what_others_have_of_a_shared_quota(db, roles):
             connection.execute("SELECT token_mgmt.set_quota(%s, %s, 'total', 1000)", [scope, name])
         connection.execute("SELECT reserve_tokens('bob', 300, team => 'red', session_id => 'chat')")
         connection.execute("SELECT reserve_tokens('alice', 100, team => 'red')")
-    explain = ("SELECT scope, used, held, amount, free, available, fits, jsonb_array_length(holders) "
-               "FROM explain_reservation('alice', 10, team => 'red', session_id => 'chat')")
+    explain = ("SELECT scope, used, held, amount, free, available, fits, "
+               "jsonb_array_length(holders) FROM explain_reservation('alice', 10, team => 'red', session_id => 'chat')")
     own = ("user", 0, 100, 1000, 900, 900, True, 1)
     with db.connect(user=app) as connection:
         assert connection.execute(explain).fetchall() == [

@@ -5,7 +5,7 @@ import json
 import random
 import threading
 
-from books import at_once, findings, sqlstate, value
+from books import at_once, findings, row, sqlstate, value
 
 SEED = 20261121
 SPLIT = """INSERT INTO token_mgmt.hot_quota
@@ -157,3 +157,64 @@ def test_loads_of_a_tenant_run_one_at_a_time_and_keep_nobody_else_waiting(db):
 
     at_once(db, reload, 4)
     assert findings(db) == []
+
+
+def quotas_at_random(rng):
+    for metric, period in rng.sample([(m, p) for m in ("tokens", "cost", "requests")
+                                      for p in ("hour", "day", "total")], 3):
+        options = {"soft": rng.random() < 0.2}
+        if period != "total":
+            options["kind"] = rng.choice(["fixed", "sliding", "bucket"])
+        if rng.random() < 0.3:
+            options |= {"increase": 50, "increase_until": "2100-01-01 00:00+00"}
+        if options.get("kind") == "bucket":
+            options["burst"] = rng.randint(1, 300)
+        yield metric, period, rng.randint(1, 300), json.dumps(options)
+
+
+def test_explanation_says_what_reserve_does_whatever_is_overdue(db):
+    """Where the clock moves from one answer to another meanwhile, either will do."""
+    rng = random.Random(SEED)
+    print(f"seed {SEED}")
+    answers = []
+    explain = ("SELECT bool_and(fits), bool_or(fits_at IS NULL) FROM explain_reservation("
+               "'ann', %s, %s, model => 'unit', priority => %s)")
+    with db.connect(autocommit=False) as connection:
+        connection.execute("SELECT token_mgmt.register_model('unit', 'o200k_base', 100000, "
+                           "input_usd_per_mtok => 500000, output_usd_per_mtok => 1000000)")
+        connection.commit()
+        for _ in range(150):
+            for metric, period, amount, options in quotas_at_random(rng):
+                connection.execute("SELECT token_mgmt.set_quota('user', 'ann', %s, %s, %s, "
+                                   "options => %s::jsonb)", [period, amount, metric, options])
+            for _ in range(rng.randint(0, 4)):
+                held, most = row(connection, "SELECT reservation_id, completion_tokens FROM "
+                                 "try_reserve_tokens('ann', %s, %s, model => 'unit')",
+                                 [rng.randint(0, 60), rng.randint(0, 60)])
+                if held is None:
+                    continue
+                if rng.random() < 0.4:
+                    connection.execute("SELECT report_progress(%s, %s)",
+                                       [held, rng.randint(0, most)])
+                if rng.random() < 0.6:
+                    connection.execute(
+                        "UPDATE token_mgmt.reservation SET reserved_at = reserved_at - "
+                        "interval '20 minutes', expires_at = clock_timestamp() "
+                        "WHERE reservation_id = %s", [held])
+            connection.execute("UPDATE token_mgmt.quota_period SET credited_at = credited_at - "
+                               "interval '20 minutes' WHERE credited_at IS NOT NULL")
+            request = [rng.randint(0, 100), rng.randint(0, 100),
+                       rng.choice([None, None, "high", "low"])]
+            before = row(connection, explain, request)
+            connection.execute("SAVEPOINT asked")
+            status, waits = row(connection, "SELECT status, retry_after IS NOT NULL FROM "
+                                "try_reserve_tokens('ann', %s, %s, model => 'unit', "
+                                "priority => %s, on_overflow => 'refuse')", request)
+            connection.execute("ROLLBACK TO asked")
+            if row(connection, explain, request) == before:
+                fits, never = before
+                assert (status, waits) == ("granted" if fits else "denied", not (fits or never)), \
+                    (request, before)
+                answers.append((status, waits))
+            connection.rollback()
+    assert len(answers) > 100 and len(set(answers)) == 3, answers

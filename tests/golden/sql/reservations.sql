@@ -136,6 +136,13 @@ UPDATE token_mgmt.reservation SET expires_at = clock_timestamp() WHERE reservati
 SELECT amount, used, held, free, fits FROM explain_reservation('oda', 50);
 SELECT status, tokens_remaining FROM try_reserve_tokens('oda', 50);
 SELECT status FROM try_reserve_tokens('oda', 10);
+-- One that told of more than it holds is not ended by who has enough beside it.
+SELECT amount FROM token_mgmt.set_quota('user', 'odo', 'total', 100);
+SELECT reservation_id AS id FROM reserve_tokens('odo', 10) \gset
+SELECT status FROM report_progress(:'id', 50);
+UPDATE token_mgmt.reservation SET expires_at = clock_timestamp() WHERE reservation_id = :'id';
+SELECT free, fits FROM explain_reservation('odo', 90);
+SELECT status FROM try_reserve_tokens('odo', 90);
 SELECT amount FROM token_mgmt.set_quota('user', 'una', 'minute', 600, options => '{"kind": "bucket", "burst": 100}');
 SELECT reservation_id AS id FROM reserve_tokens('una', 100) \gset
 UPDATE token_mgmt.reservation SET reserved_at = reserved_at - interval '5 seconds', expires_at = clock_timestamp() WHERE reservation_id = :'id';
