@@ -18,9 +18,14 @@ BEGIN
             THEN greatest(price.long_input_usd_per_mtok, price.long_cached_input_usd_per_mtok) END);
     rates.output := 0.000001 * greatest(price.output_usd_per_mtok,
         CASE WHEN is_long THEN price.long_output_usd_per_mtok END);
-    IF price.input_usd_per_mtok IS NULL AND prompt_tokens > 0
-        OR price.output_usd_per_mtok IS NULL AND completion_tokens > 0
-    THEN
+    -- Whatever the size: a hold of nothing may settle with any number of tokens.
+    IF price.input_usd_per_mtok IS NULL OR price.output_usd_per_mtok IS NULL THEN
+        IF price.input_usd_per_mtok IS NOT NULL AND coalesce(completion_tokens, 0) = 0 AND EXISTS (
+            SELECT FROM token_mgmt.model m
+            WHERE m.provider || '/' || m.model = _held_rates.model AND m.modality = 'embedding')
+        THEN
+            RETURN rates;
+        END IF;
         PERFORM token_mgmt._raise('22023', CASE WHEN model IS NULL
                 THEN 'a quota of cost needs a model' ELSE format('model "%s" has no price', model)
             END, 'The user, team and so on of this request has a quota in USD, which a request of '
@@ -32,7 +37,8 @@ END
 $$;
 COMMENT ON FUNCTION token_mgmt._held_rates(token_mgmt.price, text, integer, integer) IS
     'The dearest rates that the call can reach: all of the prompt written to the cache, at the '
-    'tier of its length. Errors: 22023 without a model or a price';
+    'tier of its length. Errors: 22023 without a model or a price, of which an embedding model '
+    'needs none for completions';
 REVOKE ALL ON FUNCTION token_mgmt._held_rates(token_mgmt.price, text, integer, integer)
     FROM PUBLIC;
 

@@ -113,7 +113,9 @@ BEGIN
             WHEN 'tokens' THEN e.total_tokens - e.cached_tokens * (1 - coalesce(a.cached_weight, 1))
             WHEN 'requests' THEN 1
             -- A cost that cannot be told is never 0.
-            ELSE coalesce(e.cost, a.amount) END;
+            -- Of an embedding model with completion tokens, these alone have no rate.
+            ELSE coalesce(e.cost, greatest(a.amount, token_mgmt._cost(r.price, e.prompt_tokens, 0,
+                e.cached_tokens, e.cache_write_tokens))) END;
     END LOOP;
     RETURN charges;
 END

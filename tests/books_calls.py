@@ -132,8 +132,7 @@ class Reserve(Call):
             return self.code == code if code else self.row is not None and self.row[:4] == (
                 earlier.reservation_id, self.row[1], earlier.prompt, earlier.completion)
         wanted = model.wanted(self.request)
-        if not self.request["model"] and any(q.metric == "cost" for q, _ in wanted) \
-                and self.request["prompt_tokens"] + asked_completion(self.request) > 0:
+        if not self.request["model"] and any(q.metric == "cost" for q, _ in wanted):
             return self.code == "22023"
         return self.is_denied and (any(q.kind != "fixed" for q, _ in wanted)
                                    or model.answer(self.request, at, alone) is None)

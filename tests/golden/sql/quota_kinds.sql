@@ -121,6 +121,24 @@ SELECT trim_scale(cost) AS cost FROM held, settle_tokens(reservation_id, 1000, 1
 SELECT trim_scale(used) AS used, trim_scale(held) AS held FROM token_mgmt.quota_status WHERE value = 'payer';
 SELECT * FROM show_error($$SELECT reserve_tokens('payer', 1)$$);
 SELECT * FROM show_error($$SELECT reserve_tokens('payer', 1, 1, model => 'unpriced')$$);
+-- A hold of nothing may settle with a million tokens; so it needs a price, too.
+SELECT * FROM show_error($$SELECT reserve_tokens('payer', 0)$$);
+SELECT * FROM show_error($$SELECT reserve_tokens('payer', 0, 0, model => 'unpriced')$$);
+SELECT * FROM show_error($$SELECT record_usage('payer', 0, 0, model => 'unpriced')$$);
+SELECT model FROM token_mgmt.register_model('input-only', 'o200k_base', 100000, 10000, provider => 'house',
+    input_usd_per_mtok => 10);
+SELECT * FROM show_error($$SELECT reserve_tokens('payer', 5, 0, model => 'input-only')$$);
+-- An embedding model writes no completion, and needs no price of one.
+SELECT model FROM token_mgmt.register_model('embedder', 'o200k_base', 100000, NULL, provider => 'house',
+    input_usd_per_mtok => 10, modality => 'embedding');
+TRUNCATE held;
+INSERT INTO held SELECT reservation_id FROM reserve_tokens('payer', 0, model => 'embedder');
+SELECT total_tokens, cost FROM held, settle_tokens(reservation_id, 100, 1);
+SELECT trim_scale(used) AS used, trim_scale(held) AS held FROM token_mgmt.quota_status WHERE value = 'payer';
+-- A soft limit, too, counts every call.
+SELECT amount FROM token_mgmt.set_quota('user', 'softpayer', 'total', 1, metric => 'cost', options => '{"soft": true}');
+SELECT * FROM show_error($$SELECT reserve_tokens('softpayer', 10)$$);
+SELECT * FROM show_error($$SELECT record_usage('softpayer', 10, endpoint => 'search')$$);
 
 -- Cached tokens at a tenth: the fractions that they leave are never granted.
 SELECT amount FROM token_mgmt.set_quota('user', 'cacher', 'total', 100, options => '{"cached_weight": 0.1}');
