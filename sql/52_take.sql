@@ -71,7 +71,9 @@ BEGIN
         SELECT q.* FROM token_mgmt._wanted_quotas(r.tenant, token_mgmt._identities(r), at) q
     LOOP
         was := clock_timestamp();
-        IF w.kind = 'sliding' OR w.found_version IS DISTINCT FROM w.version OR w.ends_at <= was THEN
+        IF w.kind = 'sliding' OR w.found_version IS DISTINCT FROM w.version OR w.ends_at <= was
+            OR w.amount = 0
+        THEN
             RETURN NULL;
         END IF;
         IF w.metric = 'cost' THEN
@@ -136,7 +138,7 @@ BEGIN
             WHERE p.tenant = r.tenant AND p.quota_id = w.quota_id
                 AND p.scope_value = w.scope_value AND p.starts_at = w.starts_at AND p.slot = in_slot
                 AND (in_slot > 0 OR p.slots = w.slots)
-                AND p.limit_version = w.version AND p.allowance > 0
+                AND p.limit_version = w.version
                 AND p.used + p.held - p.credited + units <= p.allowance
             RETURNING p.allowance - p.used - p.held + p.credited INTO room;
         END IF;

@@ -54,6 +54,16 @@ SELECT status, tokens_remaining FROM try_reserve_tokens('alice', 1, team => 'red
 SELECT amount FROM token_mgmt.set_quota('user', 'nobody', 'total', 0);
 SELECT * FROM show_error($$SELECT reserve_tokens('nobody', 1)$$);
 SELECT status, tokens_held FROM try_reserve_tokens('nobody', 0);
+-- So it does where something was carried over and a call that was never reserved has been charged.
+SELECT amount FROM token_mgmt.set_quota('user', 'spent', '7300 days', 100, options => '{"carry_over": 100}');
+UPDATE token_mgmt.quota SET created_at = '2010-01-01Z' WHERE value = 'spent';
+SELECT status, tokens_remaining FROM reserve_tokens('spent', 1);
+SELECT amount FROM token_mgmt.set_quota('user', 'spent', '7300 days', 0);
+SELECT status FROM try_reserve_tokens('spent', 5);
+SELECT flags FROM record_usage('spent', 1);
+SELECT status FROM try_reserve_tokens('spent', 5);
+SELECT status FROM try_reserve_tokens('spent', 0);
+SELECT fits FROM explain_reservation('spent', 5) WHERE period <> 'day';
 
 -- Tenants are apart, by argument and by setting.
 SELECT status, tokens_remaining FROM try_reserve_tokens('alice', 4000, tenant => 'acme');
