@@ -58,7 +58,7 @@ COMMENT ON COLUMN token_mgmt.quota.length IS
     'Length of a sliding window, or the time in which amount flows into a bucket';
 COMMENT ON COLUMN token_mgmt.quota.burst IS 'What a full bucket holds';
 COMMENT ON COLUMN token_mgmt.quota.carry_over IS
-    'Most that the next period gets of what a fixed one left';
+    'Most that the next period gets of what a fixed one left of its own amount';
 COMMENT ON COLUMN token_mgmt.quota.is_soft IS 'Warns when the limit is passed, and refuses nothing';
 COMMENT ON COLUMN token_mgmt.quota.cached_weight IS
     'What a cached prompt token counts for in a quota of tokens, 0 to 1';
@@ -91,6 +91,38 @@ COMMENT ON TABLE token_mgmt.quota_change IS
     'reset_quota()';
 COMMENT ON COLUMN token_mgmt.quota_change.changed_by IS 'The role that called';
 REVOKE ALL ON token_mgmt.quota_change FROM PUBLIC;
+-- Serves the opening of periods that carry over: what the quota was when the one before ended.
+CREATE INDEX quota_change_quota_idx ON token_mgmt.quota_change (tenant, quota_id, change_id);
+
+CREATE FUNCTION token_mgmt._quota_at(tenant text, quota_id bigint, at timestamptz)
+    RETURNS token_mgmt.quota
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    q token_mgmt.quota;
+BEGIN
+    SELECT o.* INTO q FROM token_mgmt.quota o
+    WHERE o.tenant = _quota_at.tenant AND o.quota_id = _quota_at.quota_id;
+    IF q.version > 1 AND q.updated_at > at THEN
+        SELECT b.* INTO q
+        FROM token_mgmt.quota_change c
+        CROSS JOIN LATERAL jsonb_populate_record(NULL::token_mgmt.quota, c.before) b
+        WHERE c.tenant = _quota_at.tenant AND c.quota_id = _quota_at.quota_id
+            AND c.action = 'set' AND c.before IS NOT NULL
+            AND (c.after ->> 'updated_at')::timestamptz > at
+        ORDER BY c.change_id LIMIT 1;
+    END IF;
+    -- The traces may have been deleted.
+    IF (CASE q.version WHEN 1 THEN q.created_at ELSE q.updated_at END) > at THEN
+        RETURN NULL;
+    END IF;
+    RETURN q;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._quota_at(text, bigint, timestamptz) IS
+    'The quota as it was at an instant; NULL where nobody knows any more';
+REVOKE ALL ON FUNCTION token_mgmt._quota_at(text, bigint, timestamptz) FROM PUBLIC;
 
 CREATE TABLE token_mgmt.dropped_quota (
     tenant text NOT NULL,

@@ -176,6 +176,8 @@ CREATE FUNCTION token_mgmt._carried(tenant text, w token_mgmt._wanted) RETURNS n
 AS $$
 DECLARE
     before_at timestamptz;
+    q token_mgmt.quota;
+    own numeric;
     free numeric;
 BEGIN
     IF w.carry_over = 0 OR w.kind <> 'fixed' OR w.created_at >= w.starts_at THEN
@@ -186,15 +188,24 @@ BEGIN
         -- Nobody knows any more what was used.
         RETURN 0;
     END IF;
-    SELECT sum(p.allowance - p.used - p.held + p.credited) INTO free
+    -- By the quota as it was then, so that it is the same whoever opened which of them, and when.
+    q := token_mgmt._quota_at(tenant, w.quota_id, w.starts_at - interval '1 microsecond');
+    IF (q.time_zone, q.anchor) IS DISTINCT FROM (w.time_zone, w.anchor) THEN
+        -- It was no period of that calendar, or nobody knows any more.
+        RETURN 0;
+    END IF;
+    own := q.amount + CASE WHEN q.increase_until >= w.starts_at THEN q.increase ELSE 0 END;
+    SELECT own + sum(p.carried - p.used - p.held + p.credited) INTO free
     FROM token_mgmt.quota_period p
     WHERE p.tenant = _carried.tenant AND p.quota_id = w.quota_id
         AND p.scope_value = w.scope_value AND p.starts_at = before_at;
-    RETURN least(w.carry_over, greatest(coalesce(free, w.amount), 0));
+    -- What had been carried into it is spent first, and goes no further.
+    RETURN greatest(least(w.carry_over, q.carry_over, own, free), 0);
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._carried(text, token_mgmt._wanted) IS
-    'What a period gets of what the one before it left: all of the amount where nobody used it';
+    'What a period gets of what the one before it left of its own limit at its end: all of that '
+    'where nobody used it';
 REVOKE ALL ON FUNCTION token_mgmt._carried(text, token_mgmt._wanted) FROM PUBLIC;
 
 -- The one place where periods are made. Whoever opens one that carries over locks the one before,

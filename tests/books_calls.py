@@ -15,7 +15,8 @@ RESERVE = "SELECT reservation_id::text, status, prompt_tokens, completion_tokens
     "FROM {}(%s" + "".join(f", {name} => %s" for name in REQUEST[1:]) + ")"
 SET_QUOTA = "SELECT quota_id, tenant, scope, value, metric, period, kind, amount, burst, " \
     "time_zone, carry_over, is_soft, cached_weight, CASE WHEN increase_until > " \
-    "clock_timestamp() THEN increase ELSE 0 END, created_at, removed_until FROM " \
+    "clock_timestamp() THEN increase ELSE 0 END, created_at, removed_until, version, " \
+    "updated_at FROM " \
     "token_mgmt.set_quota(%s, %s, %s, %s, %s, %s, %s, %s)"
 
 
@@ -254,6 +255,9 @@ class SetQuota(Call):
         kept = {quota_id: other for quota_id, other in quotas.items() if other.key() != key}
         for quota_id, other in quotas.items():
             assert quota_id in kept or (quota_id == q.quota_id) == (other.kind == q.kind)
+            if quota_id == q.quota_id:
+                q.changes = other.changes + (((q.updated_at, other),)
+                                             if q.version > other.version else ())
         return kept | {q.quota_id: q}
 
 

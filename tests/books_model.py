@@ -87,11 +87,17 @@ class Model:
         last = read(start) - datetime.timedelta(microseconds=1)
         if q.removed_until and last < q.removed_until:
             return Decimal(0)
+        was = q.was(last)
+        if was is None or was.time_zone != q.time_zone:
+            return Decimal(0)
         key = q.quota_id, value, q.start(last)
-        free = self.periods[key].free() if key in self.periods else q.limit()
+        own = free = was.limit()
+        if key in self.periods:
+            period = self.periods[key]
+            free += period.carried - period.used - period.held
         if with_overdue:
             free += self.overdue(key, read(start))
-        return min(q.carry_over, max(free, 0))
+        return max(min(q.carry_over, was.carry_over, own, free), 0)
 
     def free(self, q, value, start, at, with_overdue):
         period = self.periods.get((q.quota_id, value, start))
@@ -164,9 +170,8 @@ class Model:
             if q.kind != "fixed" and not q.is_soft:
                 self.unchecked.append((q, value, start, hold.reserved_at))
             if q.kind != "fixed" and (quota_id, value, start) not in self.periods:
-                self.insert(self.periods, (quota_id, value, start), Period(q.limit()))
+                self.insert(self.periods, (quota_id, value, start), Period())
             period = self.periods[quota_id, value, start]
-            self.put(period, "limit", q.limit() + period.carried)
             self.add(period, "held", amount)
 
     def window_part(self, q, value, at):

@@ -20,23 +20,18 @@ class Opened:
     at: object
     key: tuple
     carried: Decimal
-    # Its limit was changed at the same time.
-    is_changing: bool
 
     def agrees(self, model, alone):
         quota_id, name, start = self.key
         q = model.quotas.get(quota_id)
         if q is None or q.removed_until and read(start) < q.removed_until:
             return False
-        self.limit = q.limit() + self.carried
-        if self.is_changing:
-            return 0 <= self.carried <= q.carry_over
         # Carried over is nothing by one that was opened only because the next one was.
         return self.carried in {0, model.carried(q, name, start, False)} \
             | ({model.carried(q, name, start, True)} if not alone else set())
 
     def apply(self, model):
-        model.insert(model.periods, self.key, Period(self.limit, self.carried))
+        model.insert(model.periods, self.key, Period(self.carried))
 
 
 @dataclass
@@ -68,12 +63,12 @@ class Removed:
         model.remove(self.hold)
 
 
-def opened(model, reader, versions, changing):
+def opened(model, reader, versions):
     fixed = {quota_id for quotas in versions for quota_id, q in quotas.items() if q.kind == "fixed"}
     rows = reader.execute(
         "SELECT opened_at, carried, quota_id, scope_value, starts_at::text "
         "FROM token_mgmt.quota_period WHERE slot = 0").fetchall()
-    return [Opened(at, tuple(key), carried, key[0] in changing) for at, carried, *key in rows
+    return [Opened(at, tuple(key), carried) for at, carried, *key in rows
             if tuple(key) not in model.periods and key[0] in fixed]
 
 
@@ -105,8 +100,7 @@ def bring_up_to_date(model, reader, calls, ended, alone):
             changes[key] = call
         elif not call.is_broken_off:
             waiting.append(call)
-    in_order = [*changes.values(),
-                *opened(model, reader, versions, {call.quota_id for call in changed})]
+    in_order = [*changes.values(), *opened(model, reader, versions)]
     in_order.sort(key=lambda change: change.at)
     in_order += expired(model, reader)
     has_maintained = any(isinstance(call, Maintain) for call in calls)
@@ -133,19 +127,8 @@ def bring_up_to_date(model, reader, calls, ended, alone):
     assert not waiting, f"the model does not agree with {waiting}"
     for call in changed:
         model.promise_anew(call.quota_id)
-        note_limits(model, reader, call.quota_id)
     if has_maintained:
         note_removed_periods(model, reader)
-
-
-def note_limits(model, reader, quota_id):
-    """Whether a grant came before or after a change decides what the period has to carry over."""
-    for *key, limit in reader.execute(
-            "SELECT quota_id, scope_value, starts_at::text, sum(allowance) "
-            "FROM token_mgmt.quota_period WHERE quota_id = %s GROUP BY 1, 2, 3",
-            [quota_id]).fetchall():
-        if tuple(key) in model.periods:
-            model.periods[tuple(key)].limit = limit
 
 
 def note_removed_periods(model, reader):

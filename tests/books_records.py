@@ -38,13 +38,24 @@ class Quota:
     cached_weight: Decimal
     increase: Decimal
     created_at: datetime.datetime
-    removed_until: datetime.datetime = None
+    removed_until: datetime.datetime
+    version: int
+    updated_at: datetime.datetime
+    # When it was changed, and what it was before: the oldest first.
+    changes: tuple = ()
 
     def key(self):
         return self.tenant, self.scope, self.value, self.metric, self.period
 
     def limit(self):
         return self.amount + self.increase
+
+    def was(self, at):
+        """The quota as it was at this instant; None where it was not yet."""
+        q = self
+        if q.version > 1 and q.updated_at > at:
+            q = next(before for changed_at, before in self.changes if changed_at > at)
+        return q if (q.created_at if q.version == 1 else q.updated_at) <= at else None
 
     def seconds(self):
         return {"minute": 60, "00:00:07": 7}[self.period]
@@ -85,13 +96,9 @@ def read(text):
 
 @dataclass
 class Period:
-    limit: Decimal
     carried: Decimal = Decimal(0)
     used: Decimal = Decimal(0)
     held: Decimal = Decimal(0)
-
-    def free(self):
-        return self.limit - self.used - self.held
 
 
 @dataclass(eq=False)

@@ -58,6 +58,8 @@ def random_rule(rng):
     if options["kind"] == "bucket":
         amount = max(amount, Decimal(70))
         options["burst"] = rng.choice([100, 400, 1500])
+    if "carry_over" in options:
+        options["carry_over"] = rng.choice([100, 400, 1500])
     if options["kind"] != "fixed":
         options.pop("carry_over", None)
     if metric == "cost":

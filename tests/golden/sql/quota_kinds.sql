@@ -1,7 +1,13 @@
 SELECT clean_books();
 -- Instants are moved instead of the clock: the books as they will be when so much time has passed.
+CREATE FUNCTION earlier(trace jsonb, span interval) RETURNS jsonb LANGUAGE sql AS $$
+    SELECT trace || jsonb_build_object('created_at', (trace ->> 'created_at')::timestamptz - span,
+        'updated_at', (trace ->> 'updated_at')::timestamptz - span)
+$$;
 CREATE FUNCTION pass(span interval) RETURNS void LANGUAGE sql AS $$
-    UPDATE token_mgmt.quota SET created_at = created_at - span;
+    UPDATE token_mgmt.quota SET created_at = created_at - span, updated_at = updated_at - span,
+        increase_until = increase_until - span;
+    UPDATE token_mgmt.quota_change SET before = earlier(before, span), after = earlier(after, span);
     -- In two steps, so that no period meets the one before it.
     UPDATE token_mgmt.quota_period SET starts_at = starts_at + interval '400000 days';
     UPDATE token_mgmt.quota_period SET credited_at = credited_at - span,
@@ -172,6 +178,54 @@ SELECT * FROM try('saver', 131);
 SELECT * FROM try('saver', 130);
 SELECT pass('14600 days');
 SELECT * FROM try('saver', 1);
+-- By the limit of the period before at its end, used or not, opened or not: whatever the limit is now,
+-- or was until then.
+CREATE PROCEDURE saves(who text, amount numeric DEFAULT 100, options jsonb DEFAULT '{}')
+LANGUAGE sql AS $$
+    SELECT token_mgmt.set_quota('user', who, '7300 days', amount, options => '{"carry_over": 1000}' || options)
+$$;
+CALL saves('raised');
+CALL saves('raised_used');
+CALL saves('lowered', amount => 700);
+CALL saves('lowered_used', amount => 700);
+CALL saves('lowered_in_time', amount => 700);
+CALL saves('increased');
+CALL saves('boosted', options => '{"increase": 50, "increase_until": "2199-01-01Z"}');
+CALL saves('idle');
+CALL saves('idle_opened');
+CALL saves('moved');
+CALL saves('later', options => '{"carry_over": 0}');
+SELECT * FROM try('raised_used', 1);
+SELECT * FROM try('lowered_used', 1);
+SELECT * FROM try('lowered_in_time', 1);
+SELECT * FROM try('boosted', 1);
+SELECT * FROM try('idle_opened', 1);
+CALL saves('lowered_in_time');
+SELECT pass('7300 days');
+CALL saves('raised', amount => 500);
+CALL saves('raised_used', amount => 500);
+CALL saves('lowered');
+CALL saves('lowered_used');
+CALL saves('increased', options => '{"increase": 50, "increase_until": "2200-01-01Z"}');
+CALL saves('later');
+SELECT time_zone FROM token_mgmt.set_quota('user', 'moved', '7300 days', 100, time_zone => 'Asia/Tokyo');
+SELECT who, tokens_remaining
+FROM unnest('{raised,raised_used,lowered,lowered_used,lowered_in_time,increased,boosted,moved,later}'::text[]) who, try(who, 1);
+SELECT * FROM try('idle_opened', 1);
+SELECT pass('7300 days');
+SELECT * FROM try('idle_opened', 1);
+SELECT pass('7300 days');
+SELECT who, tokens_remaining FROM unnest('{idle,idle_opened}'::text[]) who, try(who, 1);
+-- Where the traces of its changes were deleted, nobody knows what the limit was.
+CALL saves('traced', 90);
+CALL saves('untraced', 90);
+CALL saves('traced', 80);
+CALL saves('untraced', 80);
+SELECT pass('7300 days');
+CALL saves('traced', 70);
+CALL saves('untraced', 70);
+DELETE FROM token_mgmt.quota_change WHERE after ->> 'value' = 'untraced' AND (after ->> 'amount')::numeric = 70;
+SELECT who, tokens_remaining FROM unnest('{traced,untraced}'::text[]) who, try(who, 1);
 -- Of a period whose row was removed nobody knows that anything was left.
 SELECT carry_over FROM token_mgmt.set_quota('user', 'loser', '7300 days', 100, options => '{"carry_over": 30}');
 UPDATE token_mgmt.quota SET created_at = '2010-01-01Z', removed_until = '2019-12-27Z' WHERE value = 'loser';
@@ -205,7 +259,8 @@ SELECT * FROM try('vip', 1);
 SELECT * FROM try('vip', 1);
 SELECT * FROM token_mgmt.audit() WHERE finding <> 'used differs from the ledger';
 DROP TABLE held;
-DROP FUNCTION try, pass;
+DROP FUNCTION try, pass, earlier;
+DROP PROCEDURE saves;
 
 -- What is given back to a bucket does not come back twice: an hour has refilled it meanwhile.
 SELECT token_mgmt.drop_quota('user', '*', 'total') AND token_mgmt.drop_quota('user', '*', 'total', 'requests') AS dropped;
