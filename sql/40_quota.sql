@@ -16,6 +16,9 @@ CREATE TABLE token_mgmt.quota (
     cached_weight numeric NOT NULL DEFAULT 1,
     increase numeric,
     increase_until timestamptz,
+    slowest numeric,
+    fastest numeric,
+    rate_since timestamptz,
     version bigint NOT NULL DEFAULT 1,
     removed_until timestamptz,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -63,6 +66,12 @@ COMMENT ON COLUMN token_mgmt.quota.is_soft IS 'Warns when the limit is passed, a
 COMMENT ON COLUMN token_mgmt.quota.cached_weight IS
     'What a cached prompt token counts for in a quota of tokens, 0 to 1';
 COMMENT ON COLUMN token_mgmt.quota.increase IS 'Added to amount until increase_until';
+COMMENT ON COLUMN token_mgmt.quota.slowest IS
+    'The least amount that a bucket had before rate_since';
+COMMENT ON COLUMN token_mgmt.quota.fastest IS 'The greatest';
+COMMENT ON COLUMN token_mgmt.quota.rate_since IS
+    'When amount of a bucket was changed last; NULL: never. What flowed in before, and was not '
+    'counted yet, counts as if amount had been slowest';
 COMMENT ON COLUMN token_mgmt.quota.version IS
     'Raised by each change; a period row with an older one is adjusted by the next call that '
     'meets it. One more once an increase has ended';

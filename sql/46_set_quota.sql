@@ -198,6 +198,7 @@ DECLARE
     in_tenant text := token_mgmt._tenant(set_quota.tenant);
     before token_mgmt.quota;
     q token_mgmt.quota;
+    is_other_rate boolean;
     missing text := CASE WHEN scope IS NULL THEN 'scope' WHEN value IS NULL THEN 'value'
         WHEN period IS NULL THEN 'period' WHEN amount IS NULL THEN 'amount'
         WHEN metric IS NULL THEN 'metric' END;
@@ -282,6 +283,7 @@ BEGIN
         -- Periods of different kinds would meet in one row.
         PERFORM token_mgmt._remove_quota(before);
     END IF;
+    is_other_rate := q.kind = 'bucket' AND q.amount <> before.amount;
     -- Two versions at a time: an increase that ends counts as a change of its own.
     INSERT INTO token_mgmt.quota AS o (tenant, scope, value, metric, period, amount, time_zone,
         anchor, kind, length, burst, carry_over, is_soft, cached_weight, increase, increase_until)
@@ -293,6 +295,9 @@ BEGIN
             carry_over = excluded.carry_over, is_soft = excluded.is_soft,
             cached_weight = excluded.cached_weight, increase = excluded.increase,
             increase_until = excluded.increase_until,
+            slowest = CASE WHEN is_other_rate THEN least(o.slowest, o.amount) ELSE o.slowest END,
+            fastest = CASE WHEN is_other_rate THEN greatest(o.fastest, o.amount) ELSE o.fastest END,
+            rate_since = CASE WHEN is_other_rate THEN clock_timestamp() ELSE o.rate_since END,
             version = o.version + 2, updated_at = clock_timestamp()
     RETURNING * INTO q;
     PERFORM token_mgmt._trace_quota('set', before, q);

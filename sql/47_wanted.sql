@@ -122,9 +122,10 @@ BEGIN
                 AND p.ends_at > w.starts_at AND p.starts_at <> '-infinity'), 0);
     WHEN 'bucket' THEN
         RETURN w.amount - coalesce((
-            SELECT p.used + p.held - token_mgmt._credit(p.used + p.held, p.credited, p.credited_at,
-                w.inflow, at)
+            SELECT p.used + p.held - token_mgmt._refill(q, p.used + p.held, p.credited,
+                p.credited_at, at)
             FROM token_mgmt.quota_period p
+            JOIN token_mgmt.quota q ON q.tenant = p.tenant AND q.quota_id = p.quota_id
             WHERE p.tenant = _balance.tenant AND p.quota_id = w.quota_id
                 AND p.scope_value = w.scope_value AND p.starts_at = '-infinity' AND p.slot = 0), 0);
     ELSE
@@ -155,6 +156,34 @@ AS $$
 $$;
 COMMENT ON FUNCTION token_mgmt._credit(numeric, numeric, timestamptz, numeric, timestamptz) IS
     'What has flowed back into a bucket by then: inflow each second, no more than was taken';
+
+CREATE FUNCTION token_mgmt._inflow(
+    q token_mgmt.quota, earlier numeric, since timestamptz, until timestamptz
+) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT (q.amount * greatest(extract(epoch FROM until - greatest(since, q.rate_since)), 0)
+        + coalesce(earlier
+            * greatest(extract(epoch FROM least(until, q.rate_since) - since), 0), 0))::numeric
+        / extract(epoch FROM q.length)::numeric
+$$;
+COMMENT ON FUNCTION token_mgmt._inflow(token_mgmt.quota, numeric, timestamptz, timestamptz) IS
+    'What flows into a bucket in this time, where its amount was earlier before rate_since';
+
+CREATE FUNCTION token_mgmt._refill(
+    q token_mgmt.quota, taken numeric, credited numeric, credited_at timestamptz, at timestamptz
+) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT least(taken,
+        trunc(credited + token_mgmt._inflow(q, q.slowest, credited_at, at), 6))
+$$;
+COMMENT ON FUNCTION token_mgmt._refill(
+    token_mgmt.quota, numeric, numeric, timestamptz, timestamptz
+) IS
+    'As _credit(), of a bucket whose rate may have been changed since credited_at';
 
 CREATE FUNCTION token_mgmt._period_before(
     w token_mgmt._wanted, OUT starts_at timestamptz, OUT ends_at timestamptz
@@ -270,6 +299,7 @@ AS $$
 DECLARE
     head token_mgmt._wanted := w;
     latest timestamptz;
+    at timestamptz;
 BEGIN
     IF w.kind = 'sliding' THEN
         -- All who take from the window meet at this row, whichever 60th of it they take from.
@@ -287,6 +317,16 @@ BEGIN
         EXIT WHEN w.slots IS NOT NULL;
         PERFORM token_mgmt._open_period(tenant, w);
     END LOOP;
+    IF w.kind = 'bucket' THEN
+        at := clock_timestamp();
+        UPDATE token_mgmt.quota_period p
+        SET credited = token_mgmt._refill(q, p.used + p.held, p.credited, p.credited_at, at),
+            credited_at = greatest(p.credited_at, at)
+        FROM token_mgmt.quota q
+        WHERE p.tenant = _locked_span.tenant AND p.quota_id = w.quota_id
+            AND p.scope_value = w.scope_value AND p.starts_at = '-infinity' AND p.slot = 0
+            AND q.tenant = p.tenant AND q.quota_id = p.quota_id AND p.credited_at < q.rate_since;
+    END IF;
     SELECT p.limit_version INTO w.found_version FROM token_mgmt.quota_period p
     WHERE p.tenant = _locked_span.tenant AND p.quota_id = w.quota_id
         AND p.scope_value = w.scope_value AND p.starts_at = w.starts_at AND p.slot = 0;
@@ -295,8 +335,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._locked_span(text, token_mgmt._wanted) IS
-    'Locks the rows of the quota''s current span, making them first if nobody has, and says what '
-    'is free';
+    'Locks the rows of the quota''s current span, making them first if nobody has, credits a '
+    'bucket with what flowed in before its rate was changed, and says what is free';
 REVOKE ALL ON FUNCTION token_mgmt._locked_span(text, token_mgmt._wanted) FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt._quota_wanted(

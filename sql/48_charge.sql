@@ -7,21 +7,23 @@ CREATE FUNCTION token_mgmt._settle_refill(
     LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 AS $$
 DECLARE
-    inflow numeric := (SELECT q.amount / extract(epoch FROM q.length) FROM token_mgmt.quota q
-        WHERE q.tenant = r.tenant AND q.quota_id = a.quota_id AND q.kind = 'bucket');
     at timestamptz;
 BEGIN
-    IF inflow IS NULL THEN
+    IF NOT EXISTS (SELECT FROM token_mgmt.quota q
+        WHERE q.tenant = r.tenant AND q.quota_id = a.quota_id AND q.kind = 'bucket')
+    THEN
         RETURN false;
     END IF;
     PERFORM token_mgmt._lock_slots(r.tenant, a.quota_id, a.scope_value, a.starts_at);
     at := clock_timestamp();
     UPDATE token_mgmt.quota_period p
-    SET credited = token_mgmt._credit(p.used + p.held, p.credited, p.credited_at, inflow, at)
-            - greatest(least(given_back, round(0.0000005 + inflow * greatest(
-                extract(epoch FROM greatest(at, p.credited_at) - r.reserved_at), 0), 6)), 0),
+    SET credited = token_mgmt._refill(q, p.used + p.held, p.credited, p.credited_at, at)
+            - greatest(least(given_back, round(0.0000005 + token_mgmt._inflow(q, q.fastest,
+                r.reserved_at, greatest(at, p.credited_at)), 6)), 0),
         credited_at = greatest(p.credited_at, at)
-    WHERE p.tenant = r.tenant AND p.quota_id = a.quota_id AND p.scope_value = a.scope_value
+    FROM token_mgmt.quota q
+    WHERE q.tenant = p.tenant AND q.quota_id = p.quota_id
+        AND p.tenant = r.tenant AND p.quota_id = a.quota_id AND p.scope_value = a.scope_value
         AND p.starts_at = '-infinity' AND p.slot = 0;
     RETURN true;
 END

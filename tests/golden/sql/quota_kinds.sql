@@ -267,6 +267,7 @@ SELECT token_mgmt.drop_quota('user', '*', 'total') AND token_mgmt.drop_quota('us
 CREATE PROCEDURE an_hour_passes() LANGUAGE sql AS $$
     UPDATE token_mgmt.quota_period SET credited_at = credited_at - interval '1 hour' WHERE credited_at IS NOT NULL;
     UPDATE token_mgmt.reservation SET reserved_at = reserved_at - interval '1 hour' WHERE state = 'held';
+    UPDATE token_mgmt.quota SET rate_since = rate_since - interval '1 hour';
 $$;
 SELECT kind FROM token_mgmt.set_quota('user', 'buck', 'hour', 100, options => '{"kind": "bucket", "burst": 100}');
 SELECT reservation_id AS first FROM reserve_tokens('buck', 100, ttl => '1 day') \gset
@@ -277,6 +278,44 @@ SELECT status, tokens_remaining FROM try_reserve_tokens('buck', 50);
 -- What nothing has flowed in for comes back whole.
 SELECT status FROM release_tokens(:'second');
 SELECT status, tokens_remaining BETWEEN 0 AND 1 AS all_of_it FROM try_reserve_tokens('buck', 99);
+
+-- A change of the rate changes nothing of what has flowed in before, for whoever comes when.
+CREATE PROCEDURE flows(who text, amount numeric) LANGUAGE sql AS $$
+    SELECT token_mgmt.set_quota('user', who, 'hour', amount, options => '{"kind": "bucket", "burst": 1000}')
+$$;
+CALL flows('quickened', 10);
+CALL flows('quickened_idle', 10);
+CALL flows('quickened_held', 10);
+CALL flows('quickened_twice', 10);
+CALL flows('slowed', 200);
+CALL flows('slowed_held', 1000);
+SELECT sum(total_tokens) FROM unnest('{quickened,quickened_idle,quickened_twice,slowed}'::text[]) who, record_usage(who, 1000);
+SELECT reservation_id AS first FROM reserve_tokens('quickened_held', 1000, ttl => '1 day') \gset
+SELECT reservation_id AS second FROM reserve_tokens('slowed_held', 1000, ttl => '1 day') \gset
+CALL an_hour_passes();
+SELECT status FROM reserve_tokens('slowed_held', 1000, ttl => '1 day');
+CALL flows('quickened', 200);
+CALL flows('quickened_idle', 200);
+CALL flows('quickened_held', 200);
+CALL flows('quickened_twice', 200);
+CALL flows('quickened_twice', 190);
+CALL flows('slowed', 10);
+CALL flows('slowed_held', 10);
+SELECT value, floor(remaining) AS remaining FROM token_mgmt.quota_status
+WHERE value = ANY ('{quickened,quickened_held,quickened_twice,slowed}') AND period = 'hour' ORDER BY 1;
+SELECT fits, floor(free) AS free FROM explain_reservation('quickened', 11) WHERE period = 'hour';
+SELECT status, tokens_remaining FROM try_reserve_tokens('quickened', 11);
+SELECT status, tokens_remaining FROM try_reserve_tokens('quickened', 10);
+SELECT flags FROM record_usage('quickened_twice', 10);
+SELECT total_tokens FROM settle_tokens(:'first', 1000, 0);
+SELECT status, tokens_remaining FROM try_reserve_tokens('quickened_held', 11);
+-- What is given back had flowed in again at the rate of its time.
+SELECT status FROM release_tokens(:'second');
+SELECT status, tokens_remaining FROM try_reserve_tokens('slowed_held', 11);
+CALL an_hour_passes();
+SELECT value, floor(remaining) AS remaining FROM token_mgmt.quota_status
+WHERE value = ANY ('{quickened,quickened_idle,quickened_held,quickened_twice,slowed,slowed_held}') AND period = 'hour' ORDER BY 1;
+DROP PROCEDURE flows;
 
 -- A hold of nothing keeps its period too: what it settles with has to go there.
 SELECT amount FROM token_mgmt.set_quota('user', 'zero', 'minute', 100);
