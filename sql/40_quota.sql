@@ -35,7 +35,7 @@ CREATE TABLE token_mgmt.quota (
         AND carry_over BETWEEN 0 AND 1e15 AND coalesce(increase BETWEEN 0 AND 1e15, true)
         AND cached_weight BETWEEN 0 AND 1
     ),
-    CONSTRAINT quota_burst_is_a_buckets CHECK ((burst IS NOT NULL) = (kind = 'bucket')),
+    CONSTRAINT quota_burst_is_a_buckets CHECK (burst IS NULL OR kind = 'bucket'),
     CONSTRAINT quota_length_is_fixed CHECK ((length IS NULL) = (kind = 'fixed')),
     CONSTRAINT quota_increase_has_an_end CHECK ((increase IS NULL) = (increase_until IS NULL))
 );
@@ -59,7 +59,7 @@ COMMENT ON COLUMN token_mgmt.quota.kind IS
     'length. bucket: burst at once, refilled by amount in each period';
 COMMENT ON COLUMN token_mgmt.quota.length IS
     'Length of a sliding window, or the time in which amount flows into a bucket';
-COMMENT ON COLUMN token_mgmt.quota.burst IS 'What a full bucket holds';
+COMMENT ON COLUMN token_mgmt.quota.burst IS 'What a full bucket holds; NULL: amount';
 COMMENT ON COLUMN token_mgmt.quota.carry_over IS
     'Most that the next period gets of what a fixed one left of its own amount';
 COMMENT ON COLUMN token_mgmt.quota.is_soft IS 'Warns when the limit is passed, and refuses nothing';

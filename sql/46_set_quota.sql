@@ -250,8 +250,7 @@ BEGIN
             token_mgmt._quota_option(options, 'increase_until',
                 to_jsonb(before) ->> 'increase_until');
         IF q.kind = 'bucket' THEN
-            q.burst := coalesce(token_mgmt._quota_option(options, 'burst',
-                nullif(before.burst, before.amount)::text)::numeric, amount);
+            q.burst := token_mgmt._quota_option(options, 'burst', before.burst::text);
         ELSIF options ->> 'burst' IS NOT NULL THEN
             PERFORM token_mgmt._raise('22023', 'options do not go with this quota',
                 'Only a bucket has a burst.', 'Add "kind": "bucket".');

@@ -46,7 +46,7 @@ CREATE FUNCTION token_mgmt._wanted_quotas(tenant text, identities text[], at tim
 AS $$
     SELECT q.quota_id, q.scope, q.scope_value, q.metric, q.kind, q.period, q.time_zone, q.anchor,
         q.length,
-        CASE WHEN q.kind = 'bucket' THEN q.burst ELSE q.amount END
+        coalesce(q.burst, q.amount)
             + CASE WHEN q.increase_until > at THEN q.increase ELSE 0 END,
         CASE WHEN q.kind = 'bucket' THEN q.amount / extract(epoch FROM q.length) END,
         q.carry_over, q.is_soft, q.cached_weight,

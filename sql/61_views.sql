@@ -15,7 +15,7 @@ CREATE VIEW token_mgmt.quota_status WITH (security_barrier) AS
                 ELSE p.starts_at END AS starts_at,
             CASE q.kind WHEN 'sliding' THEN c.at WHEN 'bucket' THEN 'infinity'
                 ELSE p.ends_at END AS ends_at,
-            CASE q.kind WHEN 'bucket' THEN q.burst ELSE q.amount END
+            coalesce(q.burst, q.amount)
                 + CASE WHEN q.increase_until > c.at THEN q.increase ELSE 0 END AS amount,
             q.version + CASE WHEN q.increase_until <= c.at THEN 1 ELSE 0 END AS version
         FROM token_mgmt._period(q.period, q.time_zone, q.anchor,

@@ -5,8 +5,7 @@ AS $$
 DECLARE
     -- What null stands for, where that is not nothing.
     shipped jsonb := jsonb_build_object('kind', 'fixed', 'carry_over', 0, 'soft', false,
-        'cached_weight', 1, 'time_zone', o.time_zone,
-        'burst', CASE WHEN q ->> 'kind' = 'bucket' THEN q -> 'amount' END);
+        'cached_weight', 1, 'time_zone', o.time_zone);
 BEGIN
     q := q || (SELECT coalesce(jsonb_object_agg(s.key, s.value), '{}')
         FROM jsonb_each(shipped) s WHERE q -> s.key = 'null');

@@ -316,6 +316,15 @@ CALL an_hour_passes();
 SELECT value, floor(remaining) AS remaining FROM token_mgmt.quota_status
 WHERE value = ANY ('{quickened,quickened_idle,quickened_held,quickened_twice,slowed,slowed_held}') AND period = 'hour' ORDER BY 1;
 DROP PROCEDURE flows;
+-- A burst that was said stays, even where it was as large as the amount; else it is as the amount is.
+SELECT value, burst FROM token_mgmt.set_quota('user', 'said', 'hour', 60, options => '{"kind": "bucket", "burst": 60}') UNION ALL
+SELECT value, burst FROM token_mgmt.set_quota('user', 'unsaid', 'hour', 60, options => '{"kind": "bucket"}');
+SELECT value, burst FROM token_mgmt.set_quota('user', 'said', 'hour', 600) UNION ALL
+SELECT value, burst FROM token_mgmt.set_quota('user', 'unsaid', 'hour', 600);
+SELECT token_mgmt.load_config(token_mgmt.dump_config());
+SELECT value, amount, remaining FROM token_mgmt.quota_status WHERE value IN ('said', 'unsaid') ORDER BY 1;
+SELECT (token_mgmt.set_quota('user', 'said', 'hour', 600, options => '{"burst": null}')).burst;
+SELECT fits, amount FROM explain_reservation('said', 600) WHERE period = 'hour';
 
 -- A hold of nothing keeps its period too: what it settles with has to go there.
 SELECT amount FROM token_mgmt.set_quota('user', 'zero', 'minute', 100);
