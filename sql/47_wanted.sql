@@ -160,13 +160,15 @@ COMMENT ON FUNCTION token_mgmt._credit(numeric, numeric, timestamptz, numeric, t
 CREATE FUNCTION token_mgmt._inflow(
     q token_mgmt.quota, earlier numeric, since timestamptz, until timestamptz
 ) RETURNS numeric
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT (q.amount * greatest(extract(epoch FROM until - greatest(since, q.rate_since)), 0)
+BEGIN
+    RETURN (q.amount * greatest(extract(epoch FROM until - greatest(since, q.rate_since)), 0)
         + coalesce(earlier
-            * greatest(extract(epoch FROM least(until, q.rate_since) - since), 0), 0))::numeric
-        / extract(epoch FROM q.length)::numeric
+            * greatest(extract(epoch FROM least(until, q.rate_since) - since), 0), 0))
+        / extract(epoch FROM q.length);
+END
 $$;
 COMMENT ON FUNCTION token_mgmt._inflow(token_mgmt.quota, numeric, timestamptz, timestamptz) IS
     'What flows into a bucket in this time, where its amount was earlier before rate_since';
@@ -174,11 +176,12 @@ COMMENT ON FUNCTION token_mgmt._inflow(token_mgmt.quota, numeric, timestamptz, t
 CREATE FUNCTION token_mgmt._refill(
     q token_mgmt.quota, taken numeric, credited numeric, credited_at timestamptz, at timestamptz
 ) RETURNS numeric
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT least(taken,
-        trunc(credited + token_mgmt._inflow(q, q.slowest, credited_at, at), 6))
+BEGIN
+    RETURN least(taken, trunc(credited + token_mgmt._inflow(q, q.slowest, credited_at, at), 6));
+END
 $$;
 COMMENT ON FUNCTION token_mgmt._refill(
     token_mgmt.quota, numeric, numeric, timestamptz, timestamptz
