@@ -214,18 +214,22 @@ class Model:
 
     def charged(self, hold, quota_id, value):
         """What the hold or its settlement takes from a quota and value, and in which part. What a
-        settlement of this very step took beyond the hold may have come after the grants."""
+        settlement of this very step took beyond the hold, or for one that was overdue, may have
+        come after the grants."""
         for a in hold.allocations:
             if a[:2] == (quota_id, value):
                 if hold.state == "held":
                     yield a[2], a[5]
                 elif hold.state == "settled":
                     used = charge(a, hold)
-                    yield a[2], min(used, a[5]) if hold.ended_in == self.step else used
+                    if hold.ended_in == self.step:
+                        used = min(used, 0 if hold.was_overdue else a[5])
+                    yield a[2], used
 
     def end(self, hold, state, at, usage=None):
         """Gives the hold back and charges what was used, exactly where it was held."""
         was_held = hold.state == "held"
+        self.put(hold, "was_overdue", hold.overdue(at))
         self.put(hold, "state", state)
         self.put(hold, "usage", usage)
         self.put(hold, "ended_in", self.step)

@@ -118,6 +118,7 @@ class Hold:
     # The step of the run, and the transaction, in which it ended last.
     ended_in: int = None
     ended_by: object = None
+    was_overdue: str = None
     is_removed: bool = False
 
     def overdue(self, at):
