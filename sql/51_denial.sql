@@ -118,7 +118,7 @@ BEGIN
     -- With an increase as long as that lasts, then without.
     LOOP
         -- More is never free, but for what this period leaves to the next.
-        most := w.amount + least(w.carry_over, greatest(w.free, 0));
+        most := w.amount + least(w.carry_over, w.amount, greatest(w.free, 0));
         by_itself := CASE
             WHEN needed > most THEN 'infinity'
             WHEN w.kind = 'bucket' THEN CASE WHEN (needed - w.free) / w.inflow > 1000000000
