@@ -99,7 +99,7 @@ fn anthropics_results_come_first() {
         |content: Value| json!([ask(), assistant(json!([tool_use("a")])), user(content)]);
     let late = exchange(json!([text, tool_result("a")]));
     let found = "Message 2 has a tool result behind other content.";
-    refused("anthropic", late, json!(2), "order", found);
+    refused("anthropic", late, json!(2), "shape", found);
     taken("anthropic", exchange(json!([tool_result("a"), text])));
 }
 
