@@ -1,8 +1,8 @@
 -- Reserving and settling one user's tokens with nothing but the statements that write the books, on
 -- the books' own tables: no argument is checked, no access, model, price, request id, priority,
 -- retry, late or second settlement is known, and what does not fit at once, or has no open period,
--- fails. What tables and
--- indexes cost by themselves; never to be called where books matter. After setup.sql.
+-- fails. What tables and indexes cost by themselves; never to be called where books matter. After
+-- setup.sql.
 
 CREATE FUNCTION bench.bare_reserve(name text, prompt integer, completion integer)
     RETURNS token_mgmt.reservation_grant
@@ -73,8 +73,3 @@ BEGIN
     RETURN e;
 END
 $$;
-
--- It opens no period, so all are open.
-SELECT count(release_tokens(g.reservation_id)) AS opened
-FROM bench.balance b CROSS JOIN LATERAL reserve_tokens(b.user_id, 1) g
-WHERE b.user_id LIKE 'user%';
