@@ -352,17 +352,13 @@ pub fn answered_id<'a>(format: Format, message: &'a Value, path: &str) -> Option
 
 /// The ids of the calls that a result answers.
 pub fn answered_ids(format: Format, message: &Value) -> Vec<&str> {
-    let key = match format {
-        Format::Anthropic => {
-            let results = blocks(message)
-                .iter()
-                .filter(|block| is_result_block(block));
-            return results
-                .filter_map(|block| string(block, "tool_use_id"))
-                .collect();
-        }
-        Format::OpenAi => "tool_call_id",
-        Format::Responses => "call_id",
-    };
-    string(message, key).into_iter().collect()
+    match format {
+        Format::Anthropic => blocks(message)
+            .iter()
+            .filter(|block| is_result_block(block))
+            .filter_map(|block| string(block, "tool_use_id"))
+            .collect(),
+        // All of the message is one result.
+        _ => answered_id(format, message, "").into_iter().collect(),
+    }
 }
