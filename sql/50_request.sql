@@ -89,7 +89,7 @@ $$;
 COMMENT ON FUNCTION token_mgmt._check_count(text, bigint) IS
     'Refuses (22023) a number of tokens below 0 or above 1,000,000,000; NULL passes';
 
-CREATE FUNCTION token_mgmt._request_hash(r token_mgmt._request) RETURNS bytea
+CREATE FUNCTION token_mgmt._request_hash(r token_mgmt._request, key_name text) RETURNS bytea
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
     SET intervalstyle = 'postgres'
@@ -97,16 +97,14 @@ AS $$
 BEGIN
     r.options := coalesce(r.options, '{}');
     -- What was rotated in between is the same key.
-    IF token_mgmt._is_secret(r.api_key) THEN
-        r.api_key := coalesce(((token_mgmt._shown_secret(r.api_key)).key).name, r.api_key);
-    END IF;
+    r.api_key := key_name;
     RETURN sha256(convert_to(r::text, 'UTF8'));
 END
 $$;
-COMMENT ON FUNCTION token_mgmt._request_hash(token_mgmt._request) IS
+COMMENT ON FUNCTION token_mgmt._request_hash(token_mgmt._request, text) IS
     'Hash of the caller''s arguments as given, but a key by its name: tells a retry from another '
     'request of the same id';
-REVOKE ALL ON FUNCTION token_mgmt._request_hash(token_mgmt._request) FROM PUBLIC;
+REVOKE ALL ON FUNCTION token_mgmt._request_hash(token_mgmt._request, text) FROM PUBLIC;
 
 CREATE FUNCTION token_mgmt._replayed(tenant text, user_id text, request_id text, hash bytea)
     RETURNS token_mgmt.reservation

@@ -3,6 +3,7 @@ CREATE FUNCTION token_mgmt._reserve(r token_mgmt._request) RETURNS token_mgmt.re
 AS $$
 DECLARE
     m token_mgmt.model;
+    given token_mgmt._request;
     hash bytea;
     earlier token_mgmt.reservation;
     asked integer;
@@ -19,13 +20,14 @@ BEGIN
     END IF;
     r.on_overflow := coalesce(r.on_overflow, 'reduce');
     IF r.request_id IS NOT NULL THEN
-        hash := token_mgmt._request_hash(r);
+        given := r;
     END IF;
     IF r.options <> '{}' THEN
         PERFORM token_mgmt._check_object('options', r.options, '{}');
     END IF;
     r := token_mgmt._check_request(r);
     IF r.request_id IS NOT NULL THEN
+        hash := token_mgmt._request_hash(given, r.api_key);
         earlier := token_mgmt._replayed(r.tenant, r.user_id, r.request_id, hash);
         IF earlier.reservation_id IS NOT NULL THEN
             RETURN token_mgmt._grant_of(earlier);

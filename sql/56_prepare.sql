@@ -167,6 +167,7 @@ AS $$
 DECLARE
     m token_mgmt.model;
     profile jsonb;
+    given token_mgmt._request;
     hash bytea;
     earlier token_mgmt.reservation;
     g token_mgmt.reservation_grant;
@@ -186,15 +187,14 @@ BEGIN
     END IF;
     r.on_overflow := coalesce(r.on_overflow, 'fit');
     r.strategy := coalesce(r.strategy, 'recent');
-    IF r.request_id IS NOT NULL THEN
-        hash := token_mgmt._request_hash(r);
-    END IF;
+    given := r;
     PERFORM token_mgmt._check_object('options', r.options, NULL);
     r := token_mgmt._check_request(r);
     profile := token_mgmt._agent_profile(r);
     m := token_mgmt._limited(token_mgmt._resolve_model(r.model), profile);
     r.model := m.provider || '/' || m.model;
     IF r.request_id IS NOT NULL THEN
+        hash := token_mgmt._request_hash(given, r.api_key);
         earlier := token_mgmt._replayed(r.tenant, r.user_id, r.request_id, hash);
         IF earlier.reservation_id IS NOT NULL THEN
             IF from_session THEN
