@@ -193,17 +193,28 @@ CREATE FUNCTION token_mgmt._fit_settings(
 AS $$
 DECLARE
     blocking text := token_mgmt._setting('block_images');
-    system_over jsonb := coalesce(nullif(options -> 'system_over', 'null'),
-        agent -> 'system_over');
+    settings jsonb := token_mgmt._counter(model) || jsonb_build_object(
+        'window', model.context_window, 'max_input', model.max_input_tokens,
+        'max_output', model.max_output_tokens,
+        'default_completion', token_mgmt._setting('default_completion_tokens')::integer,
+        'on_overflow', coalesce(on_overflow, 'fit'), 'strategy', coalesce(strategy, 'recent'),
+        'omit_unchanged', true);
+    system_over jsonb;
     budgets jsonb;
 BEGIN
+    -- What nobody asked for costs no time.
+    IF num_nonnulls(completion_tokens, max_prompt_tokens, min_completion_tokens, agent) = 0
+        AND blocking = 'off' AND (options = '{}') IS NOT FALSE
+    THEN
+        RETURN settings;
+    END IF;
+    system_over := coalesce(nullif(options -> 'system_over', 'null'), agent -> 'system_over');
     IF system_over NOT IN ('"borrow"', '"refuse"') THEN
         PERFORM token_mgmt._raise('22023', 'option "system_over" is neither borrow nor refuse',
             NULL, 'Give "borrow" or "refuse".');
     END IF;
-    options := options - 'system_over';
+    options := coalesce(options - 'system_over', '{}');
     -- What is removed: by the setting, by the agent, by the call, the later over the earlier.
-    options := coalesce(options, '{}');
     IF agent IS NOT NULL THEN
         options := jsonb_strip_nulls(jsonb_build_object('block_images', agent -> 'block_images',
             'keep_images', agent -> 'keep_images', 'redact', nullif(agent -> 'redact', '[]')))
@@ -215,15 +226,10 @@ BEGIN
     IF blocking <> 'off' THEN
         options := jsonb_build_object('block_images', blocking) || options;
     END IF;
-    RETURN token_mgmt._counter(model) || jsonb_build_object(
-        'window', model.context_window, 'max_input', model.max_input_tokens,
-        'max_output', model.max_output_tokens,
+    RETURN settings || jsonb_build_object(
         'completion', coalesce(completion_tokens, (agent ->> 'completion')::integer),
-        'default_completion', token_mgmt._setting('default_completion_tokens')::integer,
-        'max_prompt', max_prompt_tokens,
-        'on_overflow', coalesce(on_overflow, 'fit'), 'strategy', coalesce(strategy, 'recent'),
-        'min_completion', min_completion_tokens,
-        'budgets', budgets, 'options', options, 'omit_unchanged', true);
+        'max_prompt', max_prompt_tokens, 'min_completion', min_completion_tokens,
+        'budgets', budgets, 'options', options);
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._fit_settings(

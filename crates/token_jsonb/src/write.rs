@@ -43,7 +43,7 @@ pub fn write<C: Encode>(
         out: Vec::with_capacity(USUAL),
         spare: Vec::with_capacity(USUAL),
         pairs: Vec::new(),
-        head: Vec::new(),
+        head: Head::default(),
         encode,
     };
     let slot = value.serialize(&mut writer)?;
@@ -59,9 +59,20 @@ pub struct Writer<C> {
     spare: Vec<u8>,
     /// Of the objects that are being written, the outer ones first.
     pairs: Vec<Pair>,
-    /// Of the last struct: its words, those of its values to be written over, and its keys.
-    head: Vec<u8>,
+    /// Of the last struct.
+    head: Head,
     encode: C,
+}
+
+/// How a struct begins.
+#[derive(Default)]
+struct Head {
+    /// How many there were before.
+    number: usize,
+    /// Of its fields, in the order of its keys.
+    names: Vec<&'static str>,
+    /// Its words, those of its values to be written over, and its keys.
+    bytes: Vec<u8>,
 }
 
 /// An element whose bytes go from `start` to the end of what is written.

@@ -3,7 +3,7 @@
 
 use super::Counter;
 use super::media;
-use super::shape::{self, Field, Format, Role, STEERING_KEY, Section};
+use super::shape::{self, Field, Format, Role, STEERING_KEY, Section, Steering};
 use serde_json::{Map, Value};
 
 /// Framing of every message, and of a name (openai-cookbook "How to count tokens").
@@ -48,6 +48,8 @@ pub struct MessageCount {
     pub low: u64,
     /// Whether anything in it follows no documented rule.
     pub is_uncertain: bool,
+    /// Whether it has the key under which steering travels.
+    pub is_steered: bool,
     /// The types of blocks that were not known, each once; they are estimates.
     pub unknown_blocks: Vec<String>,
     /// The texts that may be cut; empty for system and sealed messages.
@@ -64,20 +66,30 @@ impl MessageCount {
         self.tokens() - self.results
     }
 
-    fn start(role: Role, section: Section) -> Self {
+    /// What a message that this is the count of says of how to treat it.
+    pub fn steering(&self, message: &Value) -> Steering {
+        if self.is_steered {
+            Steering::of(message).unwrap_or_default()
+        } else {
+            Steering::default()
+        }
+    }
+
+    fn start(role: Role) -> Self {
         let mut overhead = PER_MESSAGE;
         if role == Role::Function {
             overhead -= FUNCTION_ROLE_DISCOUNT;
         }
         Self {
             role,
-            section,
+            section: Section::History,
             text: 0,
             images: 0,
             overhead,
             results: 0,
             low: overhead,
             is_uncertain: role.is_result(),
+            is_steered: false,
             unknown_blocks: Vec::new(),
             texts: Vec::new(),
         }
@@ -93,13 +105,12 @@ pub fn count_message(
     padded: bool,
 ) -> MessageCount {
     let role = format.role(message).unwrap_or(Role::User);
-    let section = section_of(role, message);
     let mut tally = Tally {
         counter,
         padded,
         // Anthropic's results are blocks, beside which a user may say something.
         is_result: role.is_result() && format != Format::Anthropic,
-        count: MessageCount::start(role, section),
+        count: MessageCount::start(role),
     };
     tally.role(role);
     if format == Format::Responses {
@@ -114,7 +125,8 @@ pub fn count_message(
         }
     }
     let mut count = tally.count;
-    let is_system = role.is_system() && section == Section::System;
+    count.section = section_of(&count, message);
+    let is_system = role.is_system() && count.section == Section::System;
     if is_system || shape::is_sealed(message) {
         count.texts.clear();
     }
@@ -123,14 +135,17 @@ pub fn count_message(
 
 /// What a message is for: as its steering says, else by its role. What an assistant or a tool says is
 /// a part of the conversation whatever it is called.
-pub fn section_of(role: Role, message: &Value) -> Section {
+fn section_of(count: &MessageCount, message: &Value) -> Section {
+    let role = count.role;
     if !role.is_system() && role != Role::User {
         return Section::History;
     }
-    let steering = shape::Steering::of(message).unwrap_or_default();
-    let content = shape::string(message, "content").unwrap_or_default();
-    steering.section.unwrap_or(match role {
-        Role::System if content.starts_with(shape::SUMMARY_HEAD) => Section::Summary,
+    let begins_summary = || {
+        let content = shape::string(message, "content");
+        content.is_some_and(|content| content.starts_with(shape::SUMMARY_HEAD))
+    };
+    count.steering(message).section.unwrap_or(match role {
+        Role::System if begins_summary() => Section::Summary,
         Role::System | Role::Developer => Section::System,
         _ => Section::History,
     })
@@ -154,8 +169,9 @@ impl Tally<'_> {
 
     fn field(&mut self, role: Role, key: &str, value: &Value) {
         match (key, value) {
+            (STEERING_KEY, _) => self.count.is_steered = true,
             (_, Value::Null) => {}
-            ("role" | "cache_control" | STEERING_KEY, _) => {}
+            ("role" | "cache_control", _) => {}
             ("content", _) => self.content("/content", value),
             ("name", Value::String(name)) => {
                 self.text(name);
@@ -199,8 +215,9 @@ impl Tally<'_> {
     /// A field of an item of the Responses API. Ids and states of items are not shown to the model.
     fn item_field(&mut self, key: &str, value: &Value) {
         match (key, value) {
+            (STEERING_KEY, _) => self.count.is_steered = true,
             (_, Value::Null) => {}
-            ("type" | "role" | "id" | "status" | STEERING_KEY, _) => {}
+            ("type" | "role" | "id" | "status", _) => {}
             ("content" | "summary", _) => self.content(&format!("/{key}"), value),
             ("output", _) => self.content("/output", value),
             ("name" | "arguments" | "input", Value::String(text)) => {

@@ -17,7 +17,7 @@ pub use conversation::Conversation;
 pub use counter::{Basis, Counter, Factor, Tokenizer, from_json as counter_from_json, unit_factor};
 pub(crate) use input::kind_of;
 pub use input::{parse, read_tools, reserved_key, too_deep};
-pub use message::{MessageCount, TextCount, count_message, section_of};
+pub use message::{MessageCount, TextCount, count_message};
 pub use shape::{Format, Role, Section, Steering};
 pub use split::{Part, split_json, split_messages};
 pub use tools::{Tools, ToolsCount};

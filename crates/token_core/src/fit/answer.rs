@@ -225,10 +225,9 @@ impl Outcome<'_> {
     /// Whether the messages go out as they came in.
     fn is_unchanged(&self) -> bool {
         let mut receipts = self.work.receipt.iter();
-        let mut messages = self.work.conversation.messages.iter();
+        let mut counts = self.work.counts.iter();
         receipts.all(|receipt| receipt.action == Action::Kept)
-            && (self.request.options.keep_hints
-                || !messages.any(|message| message.field(STEERING_KEY).is_some()))
+            && (self.request.options.keep_hints || !counts.any(|count| count.is_steered))
     }
 
     fn number_of(&self, action: Action) -> usize {

@@ -183,8 +183,10 @@ impl Work {
                 }
             }
         }
-        let steering = conversation.messages.iter().map(Steering::of);
-        let steering = steering.map(Result::unwrap_or_default).collect();
+        let steering = conversation.messages.iter().zip(&before);
+        let steering = steering
+            .map(|(message, count)| count.steering(message))
+            .collect();
         let alone = tools.count(counter);
         let tools = [alone, alone.beside_system()];
         let mut work = Self {

@@ -29,9 +29,13 @@ struct Repeat {
     data: usize,
     /// Where the next key is expected.
     key: usize,
+    /// Which of the writer's heads it started with.
+    head: usize,
 }
 
 pub struct Pair {
+    /// Of a field.
+    name: &'static str,
     key: Range<usize>,
     kind: u32,
     value: Range<usize>,
@@ -56,13 +60,14 @@ impl<'w, C: Encode> Object<'w, C> {
         let mut object = Self::start(writer);
         object.has_fields = true;
         let Writer { out, head, .. } = &mut *object.writer;
-        if head.starts_with(&header(count)) {
-            out.extend_from_slice(head);
+        if head.names.len() == count && count > 0 {
+            out.extend_from_slice(&head.bytes);
             let data = object.start + words_len(count);
             object.repeat = Some(Repeat {
                 count,
                 data,
                 key: data,
+                head: head.number,
             });
         }
         object
@@ -75,8 +80,9 @@ impl<'w, C: Encode> Object<'w, C> {
         }
     }
 
-    fn key(&mut self, key: Range<usize>) {
+    fn key(&mut self, name: &'static str, key: Range<usize>) {
         self.writer.pairs.push(Pair {
+            name,
             value: key.end..key.end,
             kind: STRING,
             key,
@@ -94,7 +100,7 @@ impl<'w, C: Encode> Object<'w, C> {
             set_word(
                 &mut out[self.start..],
                 at,
-                word.ok_or(WriteError::TooLarge)?,
+                word.ok_or_else(|| WriteError::TooLarge)?,
             );
         }
         if let Some(pair) = pairs.last_mut() {
@@ -104,22 +110,16 @@ impl<'w, C: Encode> Object<'w, C> {
         Ok(())
     }
 
-    /// Where the key of a field is already, if the field is the next of the last struct.
-    fn repeated(&mut self, key: &str) -> Option<Range<usize>> {
-        let Writer { out, pairs, .. } = &*self.writer;
-        let at = pairs.len() - self.first;
-        let repeat = self.repeat.as_mut().filter(|repeat| at < repeat.count)?;
-        let range = repeat.key..repeat.key + key.len();
-        let word = word(
-            STRING,
-            at,
-            range.start - repeat.data,
-            range.end - repeat.data,
-        )?;
-        let is_next = out[self.start..][place(at)] == word.to_ne_bytes()
-            && out[range.clone()] == *key.as_bytes();
-        repeat.key = range.end;
-        is_next.then_some(range)
+    /// Where the key of a field is already, if the field is the next of the last struct: the very
+    /// same name, so that no text is compared.
+    fn repeated(&mut self, name: &'static str) -> Option<Range<usize>> {
+        let Writer { pairs, head, .. } = &*self.writer;
+        let repeat = self.repeat.as_mut()?;
+        let expected = head.names.get(pairs.len() - self.first)?;
+        let is_next = head.number == repeat.head && std::ptr::eq(*expected, name);
+        let start = repeat.key;
+        repeat.key += name.len();
+        is_next.then_some(start..repeat.key)
     }
 
     fn finish(self) -> Result<Slot, WriteError<C::Error>> {
@@ -165,13 +165,16 @@ impl<'w, C: Encode> Object<'w, C> {
             }
             spare.extend_from_slice(&out[range.clone()]);
             let end = spare.len() - data;
-            let word = word(kind, at, before, end).ok_or(WriteError::TooLarge)?;
+            let word = word(kind, at, before, end).ok_or_else(|| WriteError::TooLarge)?;
             set_word(spare, at, word);
         }
         if self.has_fields && count < STRIDE {
             let keys: usize = own.iter().map(|pair| pair.key.len()).sum();
-            head.clear();
-            head.extend_from_slice(&spare[..data + keys]);
+            head.number += 1;
+            head.names.clear();
+            head.names.extend(own.iter().map(|pair| pair.name));
+            head.bytes.clear();
+            head.bytes.extend_from_slice(&spare[..data + keys]);
         }
         pairs.truncate(self.first);
         out.truncate(self.start);
@@ -212,7 +215,7 @@ impl<C: Encode> SerializeMap for Object<'_, C> {
         if slot.kind != STRING {
             return Err(WriteError::custom("a key that is no string"));
         }
-        self.key(slot.start..self.writer.out.len());
+        self.key("", slot.start..self.writer.out.len());
         Ok(())
     }
 
@@ -252,7 +255,7 @@ impl<C: Encode> SerializeStruct for Object<'_, C> {
                 start..out.len()
             }
         };
-        self.key(place);
+        self.key(key, place);
         self.value(value)
     }
 

@@ -47,7 +47,7 @@ impl<'w, C: Encode> Sequence<'w, C> {
         let before = self.writer.out.len() - self.data;
         let slot = value.serialize(&mut *self.writer)?;
         let end = self.writer.out.len() - self.data;
-        let word = word(slot.kind, self.count, before, end).ok_or(WriteError::TooLarge)?;
+        let word = word(slot.kind, self.count, before, end).ok_or_else(|| WriteError::TooLarge)?;
         if self.next == self.data {
             return Err(WriteError::custom("an array is longer than it said"));
         }
