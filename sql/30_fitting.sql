@@ -45,8 +45,8 @@ CREATE FUNCTION token_mgmt._fit(messages jsonb, tools jsonb, request text) RETUR
     LANGUAGE c IMMUTABLE PARALLEL SAFE COST 10000
     AS 'MODULE_PATHNAME', '_fit_wrapper';
 COMMENT ON FUNCTION token_mgmt._fit(jsonb, jsonb, text) IS
-    'Fits messages as the request says, the text of _fit_settings(); the result as JSON. Not '
-    'STRICT: tools may be NULL';
+    'Fits messages as the request says, which is what _fit_settings() gives; the result as JSON. '
+    'Not STRICT: tools may be NULL';
 
 CREATE FUNCTION @extschema@.count_messages(model text, messages jsonb, tools jsonb DEFAULT NULL)
     RETURNS token_mgmt.message_count
@@ -188,25 +188,27 @@ COMMENT ON FUNCTION token_mgmt._limited(token_mgmt.model, jsonb) IS
 CREATE FUNCTION token_mgmt._fit_settings(
     model token_mgmt.model, completion_tokens integer, max_prompt_tokens integer, strategy text,
     on_overflow text, min_completion_tokens integer, options jsonb, agent jsonb
-) RETURNS jsonb
+) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL SAFE
 AS $$
 DECLARE
     blocking text := token_mgmt._setting('block_images');
-    settings jsonb := token_mgmt._counter(model) || jsonb_build_object(
-        'window', model.context_window, 'max_input', model.max_input_tokens,
-        'max_output', model.max_output_tokens,
-        'default_completion', token_mgmt._setting('default_completion_tokens')::integer,
-        'on_overflow', coalesce(on_overflow, 'fit'), 'strategy', coalesce(strategy, 'recent'),
-        'omit_unchanged', true);
+    -- Numbers put together as text: a jsonb, and its text, would cost six times as much, which is
+    -- 1 % of fitting 100 messages.
+    settings text := left(token_mgmt._counter(model)::text, -1)
+        || ', "window": ' || coalesce(model.context_window::text, 'null')
+        || ', "max_input": ' || coalesce(model.max_input_tokens::text, 'null')
+        || ', "max_output": ' || coalesce(model.max_output_tokens::text, 'null')
+        || ', "default_completion": ' || token_mgmt._setting('default_completion_tokens');
     system_over jsonb;
     budgets jsonb;
 BEGIN
     -- What nobody asked for costs no time.
     IF num_nonnulls(completion_tokens, max_prompt_tokens, min_completion_tokens, agent) = 0
-        AND blocking = 'off' AND (options = '{}') IS NOT FALSE
+        AND (strategy = 'recent' AND on_overflow = 'fit' AND options = '{}') IS NOT FALSE
+        AND blocking = 'off'
     THEN
-        RETURN settings;
+        RETURN settings || ', "omit_unchanged": true}';
     END IF;
     system_over := coalesce(nullif(options -> 'system_over', 'null'), agent -> 'system_over');
     IF system_over NOT IN ('"borrow"', '"refuse"') THEN
@@ -226,17 +228,18 @@ BEGIN
     IF blocking <> 'off' THEN
         options := jsonb_build_object('block_images', blocking) || options;
     END IF;
-    RETURN settings || jsonb_build_object(
+    RETURN settings || ', ' || substr(jsonb_build_object(
         'completion', coalesce(completion_tokens, (agent ->> 'completion')::integer),
         'max_prompt', max_prompt_tokens, 'min_completion', min_completion_tokens,
-        'budgets', budgets, 'options', options);
+        'strategy', strategy, 'on_overflow', on_overflow,
+        'budgets', budgets, 'options', options, 'omit_unchanged', true)::text, 2);
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._fit_settings(
     token_mgmt.model, integer, integer, text, text, integer, jsonb, jsonb
 ) IS
-    'All that fitting depends on beside messages and tools, for the core and for replays; agent is '
-    'what _agent_settings() says, or NULL';
+    'All that fitting depends on beside messages and tools, as the text of a JSON object, for the '
+    'core and for replays; agent is what _agent_settings() says, or NULL';
 
 CREATE FUNCTION token_mgmt._denied_tokens(answer jsonb, on_overflow text) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -261,7 +264,7 @@ COMMENT ON FUNCTION token_mgmt._denied_limit(jsonb, integer) IS
     'The limit beside _denied_tokens(): of the section that is too large, else the caller''s';
 
 -- Nobody asked for the default completion: it gives way before a request is denied.
-CREATE FUNCTION token_mgmt._lowered(settings jsonb, answer jsonb) RETURNS jsonb
+CREATE FUNCTION token_mgmt._lowered(settings text, answer jsonb) RETURNS text
     LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
 DECLARE
@@ -271,33 +274,33 @@ BEGIN
         RETURN NULL;
     END IF;
     rest := answer ->> 'max_completion_tokens';
-    RETURN CASE WHEN rest >= greatest((settings ->> 'min_completion')::integer, 1)
-        THEN settings || jsonb_build_object('completion', rest) END;
+    RETURN CASE WHEN rest >= greatest((settings::jsonb ->> 'min_completion')::integer, 1)
+        THEN (settings::jsonb || jsonb_build_object('completion', rest))::text END;
 END
 $$;
-COMMENT ON FUNCTION token_mgmt._lowered(jsonb, jsonb) IS
+COMMENT ON FUNCTION token_mgmt._lowered(text, jsonb) IS
     'The settings with the completion that a denied answer has room for; NULL if it was not '
     'denied or has none';
 
 CREATE FUNCTION token_mgmt._fit_by(
-    messages jsonb, tools jsonb, INOUT settings jsonb, is_default boolean, OUT answer jsonb
+    messages jsonb, tools jsonb, INOUT settings text, is_default boolean, OUT answer jsonb
 )
     LANGUAGE plpgsql STABLE PARALLEL SAFE
 AS $$
 DECLARE
-    lowered jsonb;
+    lowered text;
 BEGIN
-    answer := token_mgmt._fit(messages, tools, settings::text);
+    answer := token_mgmt._fit(messages, tools, settings);
     IF is_default THEN
         lowered := token_mgmt._lowered(settings, answer);
     END IF;
     IF lowered IS NOT NULL THEN
         settings := lowered;
-        answer := token_mgmt._fit(messages, tools, settings::text);
+        answer := token_mgmt._fit(messages, tools, settings);
     END IF;
 END
 $$;
-COMMENT ON FUNCTION token_mgmt._fit_by(jsonb, jsonb, jsonb, boolean) IS
+COMMENT ON FUNCTION token_mgmt._fit_by(jsonb, jsonb, text, boolean) IS
     'The fitting core''s answer as JSON (see crates/token_core for its keys; it has no messages '
     'where they fit as they are), and the settings that it was reached with; is_default says that '
     'the caller named no completion';

@@ -16,7 +16,7 @@ COMMENT ON FUNCTION token_mgmt._agent_profile(text) IS
 CREATE FUNCTION token_mgmt._fit_request(
     messages jsonb, model text, completion_tokens integer, max_prompt_tokens integer, agent text,
     strategy text, on_overflow text, options jsonb
-) RETURNS jsonb
+) RETURNS text
     LANGUAGE plpgsql STABLE PARALLEL SAFE
 AS $$
 DECLARE
@@ -56,18 +56,18 @@ COMMENT ON FUNCTION token_mgmt._fit_request(
 
 CREATE FUNCTION token_mgmt._refitted(
     messages jsonb, model text, completion_tokens integer, max_prompt_tokens integer, tools jsonb,
-    agent text, on_overflow text, settings jsonb, answer jsonb
+    agent text, on_overflow text, settings text, answer jsonb
 ) RETURNS token_mgmt.fitted
     LANGUAGE plpgsql STABLE PARALLEL SAFE
 AS $$
 DECLARE
-    lowered jsonb;
+    lowered text;
     result token_mgmt.fitted;
 BEGIN
     IF completion_tokens IS NULL THEN
         lowered := token_mgmt._lowered(settings, answer);
         IF lowered IS NOT NULL THEN
-            answer := token_mgmt._fit(messages, tools, lowered::text);
+            answer := token_mgmt._fit(messages, tools, lowered);
         END IF;
     END IF;
     result := jsonb_populate_record(NULL::token_mgmt.fitted, answer);
@@ -85,7 +85,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._refitted(
-    jsonb, text, integer, integer, jsonb, text, text, jsonb, jsonb
+    jsonb, text, integer, integer, jsonb, text, text, text, jsonb
 ) IS
     'What becomes of a request to which the core''s answer was a denial: fitted with a lower '
     'default completion, or denied with reason and advice; without messages where they fit as '
@@ -101,13 +101,13 @@ CREATE FUNCTION @extschema@.try_fit_messages(
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    settings jsonb;
+    settings text;
     answer jsonb;
     result token_mgmt.fitted;
 BEGIN
     settings := token_mgmt._fit_request(messages, model, completion_tokens, max_prompt_tokens,
         agent, strategy, on_overflow, options);
-    answer := token_mgmt._fit(messages, tools, settings::text);
+    answer := token_mgmt._fit(messages, tools, settings);
     IF answer ->> 'status' <> 'denied' THEN
         result := jsonb_populate_record(NULL::token_mgmt.fitted, answer);
     ELSE
@@ -135,13 +135,13 @@ CREATE FUNCTION @extschema@.fit_messages(
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    settings jsonb;
+    settings text;
     answer jsonb;
     result token_mgmt.fitted;
 BEGIN
     settings := token_mgmt._fit_request(messages, model, completion_tokens, max_prompt_tokens,
         agent, strategy, on_overflow, options);
-    answer := token_mgmt._fit(messages, tools, settings::text);
+    answer := token_mgmt._fit(messages, tools, settings);
     IF answer ->> 'status' <> 'denied' THEN
         result := jsonb_populate_record(NULL::token_mgmt.fitted, answer);
     ELSE

@@ -86,7 +86,7 @@ DECLARE
     h token_mgmt._request := r;
     at timestamptz := clock_timestamp();
     wanted token_mgmt._wanted[] := '{}';
-    settings jsonb;
+    settings text;
     is_default boolean := r.completion_tokens IS NULL;
     asked integer := coalesce(r.completion_tokens, (profile ->> 'completion')::integer,
         greatest(coalesce(token_mgmt._predicted_completion(r, m),
@@ -144,7 +144,7 @@ BEGIN
         ELSE least(asked, token_mgmt._completion_limit(m, h.prompt_tokens), (
             SELECT min(token_mgmt._most_completion(w, share, h.prompt_tokens, rates))
             FROM unnest(wanted) w)) END;
-    prepared := (answer - 'messages') || jsonb_build_object('settings', settings)
+    prepared := (answer - 'messages') || jsonb_build_object('settings', settings::jsonb)
         || CASE WHEN r.session IS NULL THEN '{}'
             ELSE jsonb_build_object('session', r.session) END;
     g := token_mgmt._hold(h, m, hash, prepared,

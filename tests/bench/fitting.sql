@@ -99,7 +99,9 @@ BEGIN
 END
 $$;
 
--- Medians of fitting and counting what fits already, in turns. same: 1 where every byte came back.
+-- Medians of fitting and counting what fits already, in turns. Each is measured right after a call
+-- of its own: memory is cleared up by the call after the one that left it. same: 1 where every byte
+-- came back.
 CREATE FUNCTION bench.whole_seconds(
     size integer, OUT fit float, OUT count_only float, OUT same integer
 )
@@ -107,24 +109,22 @@ CREATE FUNCTION bench.whole_seconds(
 AS $$
 DECLARE
     messages jsonb := bench.messages('tools', size);
-    times integer := greatest(20000 / size, 5);
+    times integer := greatest(20000 / size, 15);
     fits float[] := '{}';
     counts float[] := '{}';
     began timestamptz;
-    fitted_at timestamptz;
     fitted token_mgmt.fitted;
     counted token_mgmt.message_count;
 BEGIN
-    -- The turn before the first readies both.
-    FOR turn IN 0..times LOOP
+    FOR turn IN 1..times LOOP
+        fitted := fit_messages(messages, 'bench');
         began := clock_timestamp();
         fitted := fit_messages(messages, 'bench');
-        fitted_at := clock_timestamp();
+        fits := fits || extract(epoch FROM clock_timestamp() - began)::float;
         counted := count_messages('bench', messages);
-        IF turn > 0 THEN
-            fits := fits || extract(epoch FROM fitted_at - began)::float;
-            counts := counts || extract(epoch FROM clock_timestamp() - fitted_at)::float;
-        END IF;
+        began := clock_timestamp();
+        counted := count_messages('bench', messages);
+        counts := counts || extract(epoch FROM clock_timestamp() - began)::float;
     END LOOP;
     fit := percentile_cont(0.5) WITHIN GROUP (ORDER BY f) FROM unnest(fits) f;
     count_only := percentile_cont(0.5) WITHIN GROUP (ORDER BY c) FROM unnest(counts) c;

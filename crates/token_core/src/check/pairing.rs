@@ -194,11 +194,12 @@ fn in_order<'a>(format: Format, messages: &'a [Value], mut judge: impl FnMut(&Ex
         is_end: false,
     };
     for (at, message) in messages.iter().enumerate() {
-        if format.role(message).is_some_and(Role::is_result) {
+        let role = format.role(message);
+        if role.is_some_and(Role::is_result) {
             add_answers(&mut exchange.answers, format, at, message);
         } else {
             judge(&exchange);
-            exchange.caller = Some(at);
+            exchange.caller = (role == Some(Role::Assistant)).then_some(at);
             exchange.answers.clear();
         }
     }
