@@ -154,6 +154,17 @@ COMMENT ON FUNCTION token_mgmt._price_at(text, text, timestamptz) IS
     'The price that holds at this instant: the latest of one''s own model, else the latest shipped '
     'one, else NULL';
 
+-- Nobody lists it. Where makers publish one it has the same ratio to the plain rate.
+CREATE FUNCTION token_mgmt._long_cache_write_rate(price token_mgmt.price) RETURNS numeric
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+    SELECT coalesce(price.cache_write_usd_per_mtok * price.long_input_usd_per_mtok
+        / nullif(price.input_usd_per_mtok, 0), price.cache_write_usd_per_mtok)
+$$;
+COMMENT ON FUNCTION token_mgmt._long_cache_write_rate(token_mgmt.price) IS
+    'USD per million tokens written to the cache by a prompt above the long-context threshold: as '
+    'much more than the usual rate as the input costs more';
+
 CREATE FUNCTION token_mgmt._cost(
     price token_mgmt.price, prompt_tokens bigint, completion_tokens bigint, cached_tokens bigint,
     cache_write_tokens bigint
@@ -165,6 +176,7 @@ DECLARE
     input_rate numeric := price.input_usd_per_mtok;
     output_rate numeric := price.output_usd_per_mtok;
     cached_rate numeric := price.cached_input_usd_per_mtok;
+    written_rate numeric := price.cache_write_usd_per_mtok;
     cached bigint := coalesce(cached_tokens, 0);
     written bigint := coalesce(cache_write_tokens, 0);
     plain bigint := coalesce(prompt_tokens, 0) - cached - written;
@@ -174,6 +186,7 @@ BEGIN
         RETURN NULL;
     END IF;
     IF is_long THEN
+        written_rate := token_mgmt._long_cache_write_rate(price);
         input_rate := coalesce(price.long_input_usd_per_mtok, input_rate);
         output_rate := coalesce(price.long_output_usd_per_mtok, output_rate);
         cached_rate := coalesce(price.long_cached_input_usd_per_mtok, cached_rate);
@@ -183,7 +196,7 @@ BEGIN
         CASE plain WHEN 0 THEN 0 ELSE plain * input_rate END
         + CASE cached WHEN 0 THEN 0 ELSE cached * coalesce(cached_rate, input_rate) END
         + CASE written WHEN 0 THEN 0
-            ELSE written * coalesce(price.cache_write_usd_per_mtok, input_rate) END
+            ELSE written * coalesce(written_rate, input_rate) END
         + CASE completion WHEN 0 THEN 0 ELSE completion * output_rate END
         + CASE WHEN price IS NULL THEN NULL ELSE 0 END));
 END

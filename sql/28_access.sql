@@ -12,6 +12,7 @@ CREATE TABLE token_mgmt.role_access (
     granted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT role_access_admin_has_every_user CHECK (level <> 'admin' OR user_id IS NULL)
 );
+ALTER TABLE token_mgmt.role_access REPLICA IDENTITY FULL;
 -- A role is dumped under its name. The number of one that is gone could be another's elsewhere.
 SELECT pg_catalog.pg_extension_config_dump('token_mgmt.role_access',
     'WHERE role::oid IN (SELECT oid FROM pg_catalog.pg_roles)');

@@ -132,12 +132,24 @@ $$;
 COMMENT ON FUNCTION token_mgmt._is_tool_result(jsonb) IS
     'Whether the message is, or carries, the result of a tool call';
 
+CREATE FUNCTION token_mgmt._continues_call(message jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+AS $$
+    SELECT jsonb_typeof(message -> 'content') = 'array' AND EXISTS (
+        SELECT FROM jsonb_path_query(message,
+            '$.content[*] ? (@.type like_regex "._tool_result$")') b
+        WHERE NOT jsonb_path_exists(message, '$.content[*] ? (@.id == $id)',
+            jsonb_build_object('id', b -> 'tool_use_id')))
+$$;
+COMMENT ON FUNCTION token_mgmt._continues_call(jsonb) IS
+    'Whether the message has the result of a call of a provider''s own tool in an earlier one';
+
 CREATE FUNCTION token_mgmt._is_anthropic(message jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 AS $$
-    SELECT NOT message ? 'type' AND jsonb_path_exists(message, '$.content[*] ? (@.type == "tool_use"
-        || @.type == "tool_result" || @.type == "thinking" || @.type == "redacted_thinking"
-        || (@.type == "image" || @.type == "document") && exists (@.source))')
+    SELECT NOT message ? 'type' AND jsonb_path_exists(message, '$.content[*] ? (@.type like_regex '
+        '"^(((server|mcp)_)?tool_use|.*tool_result|(redacted_)?thinking|compaction|search_result)$"'
+        ' || (@.type == "image" || @.type == "document") && exists (@.source))')
 $$;
 COMMENT ON FUNCTION token_mgmt._is_anthropic(jsonb) IS
     'Whether the message has the shape that only Anthropic''s messages have, as in fit_messages()';
@@ -264,7 +276,8 @@ BEGIN
         result.role IN ('system', 'developer') AND coalesce(result.section, 'system') = 'system');
     IF result.pinned AND (token_mgmt._is_tool_result(result.message)
         OR result.message ? 'tool_calls' OR result.message ->> 'type' ~ '_call$'
-        OR jsonb_path_exists(result.message, '$.content[*] ? (@.type == "tool_use")'))
+        OR jsonb_path_exists(result.message,
+            '$.content[*] ? (@.type like_regex "tool_(use|result)$")'))
     THEN
         PERFORM token_mgmt._raise('22023', 'tool calls and their results cannot be pinned', NULL,
             'One would be sent without the other; pin a message that tells what matters in them.');

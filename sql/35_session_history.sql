@@ -48,7 +48,8 @@ DECLARE
 BEGIN
     RETURN QUERY
     SELECT m.message_no, m.role, m.pinned, token_mgmt._tokens_by(m, name, counter),
-        CASE WHEN m.role = 'assistant' THEN false ELSE token_mgmt._is_tool_result(m.message) END,
+        CASE m.role WHEN 'assistant' THEN token_mgmt._continues_call(m.message)
+            ELSE token_mgmt._is_tool_result(m.message) END,
         m.message ? 'type', m.message ->> 'call_id'
     FROM token_mgmt.message m
     WHERE m.tenant = s.tenant AND m.session_id = s.session_id

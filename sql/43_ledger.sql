@@ -68,6 +68,7 @@ CREATE TABLE token_mgmt.ledger_carried (
     slot smallint NOT NULL,
     amount numeric NOT NULL
 );
+ALTER TABLE token_mgmt.ledger_carried REPLICA IDENTITY FULL;
 SELECT pg_catalog.pg_extension_config_dump('token_mgmt.ledger_carried', '');
 COMMENT ON TABLE token_mgmt.ledger_carried IS
     'What the entries of dropped ledger months charged to quota periods that are kept: audit() '
@@ -78,6 +79,7 @@ REVOKE ALL ON token_mgmt.ledger_carried FROM PUBLIC;
 CREATE TABLE token_mgmt.installation (
     installed_at timestamptz NOT NULL
 );
+ALTER TABLE token_mgmt.installation REPLICA IDENTITY FULL;
 -- Not dumped: a restored database is a new installation.
 COMMENT ON TABLE token_mgmt.installation IS
     'One row: since when this database has the extension. In its first day no ledger month is '

@@ -19,6 +19,7 @@ CREATE TABLE token_mgmt.ledger_unrolled (
     breakdown jsonb,
     calls integer NOT NULL DEFAULT 1
 );
+ALTER TABLE token_mgmt.ledger_unrolled REPLICA IDENTITY FULL;
 SELECT pg_catalog.pg_extension_config_dump('token_mgmt.ledger_unrolled', '');
 COMMENT ON COLUMN token_mgmt.ledger_unrolled.calls IS '1; 0 of a correction';
 COMMENT ON TABLE token_mgmt.ledger_unrolled IS
@@ -87,6 +88,8 @@ CREATE TABLE token_mgmt.session_rollup (
     sections jsonb,
     grain bigint NOT NULL
 ) WITH (fillfactor = 70);
+ALTER TABLE token_mgmt.session_rollup REPLICA IDENTITY FULL;
+ALTER TABLE token_mgmt.usage_rollup REPLICA IDENTITY FULL;
 SELECT pg_catalog.pg_extension_config_dump('token_mgmt.session_rollup', '');
 COMMENT ON TABLE token_mgmt.session_rollup IS
     'As usage_rollup, by session too (NULL: none): most of its rows are of one hour of one session';

@@ -44,8 +44,17 @@ DECLARE
     name name := (SELECT r.rolname FROM pg_roles r WHERE r.oid = of_role);
     most token_mgmt.access_level := (SELECT max(a.level) FROM token_mgmt.role_access a
         WHERE a.role = of_role);
+    home name;
     o record;
 BEGIN
+    -- Not taken back with the level: others may have given it, too.
+    SELECT n.nspname INTO home FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+    WHERE e.extname = 'token_mgmt' AND most IS NOT NULL
+        AND NOT has_schema_privilege(of_role, n.oid, 'USAGE')
+        AND has_schema_privilege(n.oid, 'USAGE WITH GRANT OPTION');
+    IF FOUND THEN
+        EXECUTE format('GRANT USAGE ON SCHEMA %I TO %I', home, name);
+    END IF;
     FOR o IN SELECT * FROM token_mgmt._level_objects() LOOP
         -- The object comes from the catalog, quoted, and the role is one of pg_roles.
         EXECUTE format(CASE WHEN o.level <= most THEN 'GRANT %s %s TO %I'

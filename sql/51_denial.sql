@@ -15,7 +15,8 @@ DECLARE
 BEGIN
     rates.input := 0.000001 * greatest(price.input_usd_per_mtok, price.cache_write_usd_per_mtok,
         price.cached_input_usd_per_mtok, CASE WHEN is_long
-            THEN greatest(price.long_input_usd_per_mtok, price.long_cached_input_usd_per_mtok) END);
+            THEN greatest(price.long_input_usd_per_mtok, price.long_cached_input_usd_per_mtok,
+                token_mgmt._long_cache_write_rate(price)) END);
     rates.output := 0.000001 * greatest(price.output_usd_per_mtok,
         CASE WHEN is_long THEN price.long_output_usd_per_mtok END);
     -- Whatever the size: a hold of nothing may settle with any number of tokens.

@@ -72,8 +72,8 @@ DECLARE
             'completion_tokens_details}' THEN 'OpenAI chat' END,
         CASE WHEN usage ?| '{input_tokens_details,output_tokens_details}'
             THEN 'OpenAI Responses' END,
-        CASE WHEN usage ?| '{cache_read_input_tokens,cache_creation_input_tokens,cache_creation}'
-            THEN 'Anthropic' END,
+        CASE WHEN usage ?| '{cache_read_input_tokens,cache_creation_input_tokens,cache_creation,'
+            'iterations}' THEN 'Anthropic' END,
         CASE WHEN usage ?| '{promptTokenCount,candidatesTokenCount,totalTokenCount,'
             'thoughtsTokenCount,cachedContentTokenCount,toolUsePromptTokenCount}'
             THEN 'Gemini' END], NULL);
@@ -108,15 +108,17 @@ CREATE FUNCTION token_mgmt._usage_from(usage jsonb) RETURNS token_mgmt._usage
 AS $$
 DECLARE
     u token_mgmt._usage;
+    folded token_mgmt._usage;
     shape text := token_mgmt._usage_shape(usage);
     -- prompt, completion, total, cached, written, reasoning, tool prompt, cached as DeepSeek has
     -- it; the last only has to be readable
     keys text[] := CASE shape
         WHEN 'OpenAI chat' THEN '{prompt_tokens,completion_tokens,total_tokens,'
-            'prompt_tokens_details.cached_tokens,-,completion_tokens_details.reasoning_tokens,-,'
-            'prompt_cache_hit_tokens}'
+            'prompt_tokens_details.cached_tokens,prompt_tokens_details.cache_write_tokens,'
+            'completion_tokens_details.reasoning_tokens,-,prompt_cache_hit_tokens}'
         WHEN 'OpenAI Responses' THEN '{input_tokens,output_tokens,total_tokens,'
-            'input_tokens_details.cached_tokens,-,output_tokens_details.reasoning_tokens,-}'
+            'input_tokens_details.cached_tokens,input_tokens_details.cache_write_tokens,'
+            'output_tokens_details.reasoning_tokens,-}'
         WHEN 'Anthropic' THEN '{input_tokens,output_tokens,-,'
             'cache_read_input_tokens,cache_creation_input_tokens,-,-,-,'
             'cache_creation.ephemeral_5m_input_tokens}'
@@ -164,6 +166,13 @@ BEGIN
             total, prompt, completion, prompt + completion, shape),
             'Find out what its numbers mean, and use settle_tokens().');
     END IF;
+    IF jsonb_typeof(usage -> 'iterations') <> 'null' THEN
+        folded := token_mgmt._folded_usage(usage -> 'iterations');
+        prompt := prompt + folded.prompt_tokens;
+        completion := completion + folded.completion_tokens;
+        u.cached_tokens := u.cached_tokens + folded.cached_tokens;
+        u.cache_write_tokens := u.cache_write_tokens + folded.cache_write_tokens;
+    END IF;
     PERFORM token_mgmt._check_count(keys[1], prompt), token_mgmt._check_count(keys[2], completion);
     u.prompt_tokens := prompt;
     u.completion_tokens := completion;
@@ -174,6 +183,53 @@ COMMENT ON FUNCTION token_mgmt._usage_from(jsonb) IS
     'The counts of a usage object as settle_tokens() takes them: prompt_tokens with what was '
     'cached, completion_tokens with reasoning. Errors: 22023, 22P02';
 REVOKE ALL ON FUNCTION token_mgmt._usage_from(jsonb) FROM PUBLIC;
+
+-- Anthropic bills these beside what the rest of the usage object says. Looked up where it is
+-- called: the two functions call each other.
+CREATE FUNCTION token_mgmt._folded_usage(iterations jsonb) RETURNS token_mgmt._usage
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    sums token_mgmt._usage;
+    one token_mgmt._usage;
+    entry jsonb;
+BEGIN
+    sums.prompt_tokens := 0;
+    sums.completion_tokens := 0;
+    sums.cached_tokens := 0;
+    sums.cache_write_tokens := 0;
+    IF jsonb_typeof(iterations) <> 'array' THEN
+        PERFORM token_mgmt._raise('22P02', 'iterations of the usage is not a JSON array',
+            format('Found a JSON %s.', jsonb_typeof(iterations)),
+            'Pass the usage object as the API sent it.');
+    END IF;
+    FOR entry IN SELECT e FROM jsonb_array_elements(iterations) e LOOP
+        IF entry ->> 'type' = 'compaction' THEN
+            one := token_mgmt._usage_from(entry);
+            PERFORM token_mgmt._check_count('iterations',
+                sums.prompt_tokens::bigint + one.prompt_tokens),
+                token_mgmt._check_count('iterations',
+                    sums.completion_tokens::bigint + one.completion_tokens);
+            sums.prompt_tokens := sums.prompt_tokens + one.prompt_tokens;
+            sums.completion_tokens := sums.completion_tokens + one.completion_tokens;
+            sums.cached_tokens := sums.cached_tokens + one.cached_tokens;
+            sums.cache_write_tokens := sums.cache_write_tokens + one.cache_write_tokens;
+        ELSIF entry ->> 'type' IS DISTINCT FROM 'message' THEN
+            PERFORM token_mgmt._raise('22023', 'usage object has an iteration of an unknown type',
+                format('Found %s; message and compaction are known.',
+                    coalesce('"' || left(entry ->> 'type', 40) || '"', 'none')),
+                'It may be billed at the price of another model: record it with record_usage(), '
+                'and settle the usage object without it.');
+        END IF;
+    END LOOP;
+    RETURN sums;
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._folded_usage(jsonb) IS
+    'What compaction cost beside the answer, by the iterations of Anthropic''s usage object. '
+    'Errors: 22023, 22P02';
+REVOKE ALL ON FUNCTION token_mgmt._folded_usage(jsonb) FROM PUBLIC;
 
 CREATE FUNCTION @extschema@.settle_usage(
     reservation_id uuid, usage jsonb, metadata jsonb DEFAULT NULL, options jsonb DEFAULT '{}'

@@ -97,3 +97,7 @@ SELECT q, e.* FROM unnest(ARRAY[
     $$count_tokens(NULL, 'x')$$, $$count_tokens('gpt-4o', NULL)$$, $$count_text('gpt-4o', NULL)$$,
     $$count_text('gtp-4o', 'x')$$, $$count_tokens('my secret prompt', 'gpt-4o')$$]) q,
     show_error('SELECT ' || q) e;
+
+-- What is written to the cache above the long-context threshold costs as much more as the input.
+SELECT token_cost('gpt-5.6', 200000, 0, cache_write_tokens => 200000) AS usual,
+    token_cost('gpt-5.6', 300000, 0) AS long_plain, token_cost('gpt-5.6', 300000, 0, cache_write_tokens => 300000) AS long_written;

@@ -132,3 +132,17 @@ SELECT s.statement, e.* FROM unnest(ARRAY[
     $$should_summarize('none')$$, $$token_mgmt.recount_session('none', 'gpt-4')$$, $$token_mgmt.recount_session('s2', NULL)$$
     ]) s (statement), show_error('SELECT * FROM ' || s.statement) e;
 DROP FUNCTION talk;
+
+-- The result of a provider's own tool in a later message stays with its call, in any budget.
+SELECT count(add_message('server tool', message => m)) FROM jsonb_array_elements('[
+    {"role": "user", "content": "do it"},
+    {"role": "assistant", "content": [{"type": "server_tool_use", "id": "s", "name": "code_execution", "input": {}},
+        {"type": "tool_use", "id": "t", "name": "q", "input": {}}]},
+    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "r"}]},
+    {"role": "assistant", "content": [{"type": "code_execution_tool_result", "tool_use_id": "s", "content": {}},
+        {"type": "text", "text": "done"}]},
+    {"role": "user", "content": "more"}]') m;
+SELECT from_no, count(*) FROM generate_series(10, 300) b, session_history('server tool', 'claude-opus-5', b)
+GROUP BY from_no ORDER BY from_no;
+SELECT c.* FROM session_history('server tool', 'claude-opus-5', 1000) h,
+    LATERAL (SELECT array_agg(jsonb_array_length(messages)) AS parts FROM chunk_messages(h.messages, 'claude-opus-5', 60)) c;

@@ -9,6 +9,8 @@ FROM (SELECT n, read_usage(usage) AS u FROM (VALUES
     ('chat', '{"prompt_tokens": 1200, "completion_tokens": 300, "total_tokens": 1500,
         "prompt_tokens_details": {"cached_tokens": 1024, "audio_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": 256}}'::jsonb),
+    ('chat, written', '{"prompt_tokens": 1200, "completion_tokens": 300,
+        "prompt_tokens_details": {"cached_tokens": 100, "cache_write_tokens": 1024}}'),
     ('chat, details null', '{"prompt_tokens": 12, "completion_tokens": 3, "prompt_tokens_details": null}'),
     ('deepseek', '{"prompt_tokens": 1200, "completion_tokens": 300, "total_tokens": 1500,
         "prompt_cache_hit_tokens": 1024, "prompt_cache_miss_tokens": 176}'),
@@ -16,9 +18,14 @@ FROM (SELECT n, read_usage(usage) AS u FROM (VALUES
     ('chat response', '{"id": "chatcmpl-1", "choices": [], "usage": {"prompt_tokens": 12, "completion_tokens": 3}}'),
     ('responses', '{"input_tokens": 1200, "input_tokens_details": {"cached_tokens": 1024}, "output_tokens": 300,
         "output_tokens_details": {"reasoning_tokens": 256}, "total_tokens": 1500}'),
+    ('responses, written', '{"input_tokens": 1200, "output_tokens": 300,
+        "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 1024}}'),
     ('anthropic', '{"input_tokens": 176, "cache_read_input_tokens": 1024, "cache_creation_input_tokens": 512,
         "output_tokens": 300, "service_tier": "standard"}'),
     ('anthropic, no cache', '{"input_tokens": 176, "cache_read_input_tokens": null, "output_tokens": 300}'),
+    ('anthropic, compacted', '{"input_tokens": 230, "output_tokens": 100, "cache_read_input_tokens": 20, "iterations": [
+        {"type": "compaction", "input_tokens": 1800, "output_tokens": 35, "cache_read_input_tokens": 3},
+        {"type": "message", "input_tokens": 230, "output_tokens": 100}]}'),
     ('either', '{"input_tokens": 176, "output_tokens": 300}'),
     ('gemini', '{"promptTokenCount": 1200, "cachedContentTokenCount": 1024, "candidatesTokenCount": 44,
         "thoughtsTokenCount": 256, "toolUsePromptTokenCount": 100, "totalTokenCount": 1600}'),
@@ -39,6 +46,10 @@ SELECT * FROM show_usage_error('{"prompt_tokens": 12, "total_tokens": 15}');
 SELECT * FROM show_usage_error('{"completion_tokens": 12}');
 SELECT * FROM show_usage_error('{"input_tokens": 12, "output_tokens": null}');
 SELECT * FROM show_usage_error('{"promptTokenCount": 12}');
+SELECT * FROM show_usage_error('{"input_tokens": 12, "output_tokens": 3, "iterations": {}}');
+SELECT * FROM show_usage_error('{"input_tokens": 12, "output_tokens": 3, "iterations": [{"type": "advisor_message", "input_tokens": 1, "output_tokens": 1}]}');
+SELECT * FROM show_usage_error('{"input_tokens": 12, "output_tokens": 3, "iterations": [{"type": "compaction", "input_tokens": 1}]}');
+SELECT * FROM show_usage_error('{"input_tokens": 12, "output_tokens": 3, "iterations": [{"type": "compaction", "input_tokens": 1000000000, "output_tokens": 1}]}');
 SELECT * FROM show_usage_error('{"prompt_tokens": "12", "completion_tokens": 3}');
 SELECT * FROM show_usage_error('{"prompt_tokens": 12.5, "completion_tokens": 3}');
 SELECT * FROM show_usage_error('{"prompt_tokens": -12, "completion_tokens": 3}');

@@ -152,9 +152,9 @@ fn format_of(messages: &[Value]) -> Format {
                 "input_text" | "output_text" | "input_image" | "input_file" => {
                     Some(Format::Responses)
                 }
-                "tool_use" | "tool_result" | "thinking" | "redacted_thinking" => {
-                    Some(Format::Anthropic)
-                }
+                "tool_use" | "server_tool_use" | "mcp_tool_use" | "tool_result" | "thinking"
+                | "redacted_thinking" | "compaction" | "search_result" => Some(Format::Anthropic),
+                kind if kind.ends_with("_tool_result") => Some(Format::Anthropic),
                 "image" | "document" if block.field("source").is_some() => Some(Format::Anthropic),
                 _ => None,
             }),

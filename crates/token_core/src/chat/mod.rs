@@ -4,6 +4,7 @@ mod conversation;
 mod counter;
 pub mod image;
 mod input;
+pub mod linked;
 mod media;
 mod message;
 mod part;

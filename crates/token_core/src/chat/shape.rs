@@ -146,9 +146,16 @@ impl Format {
     }
 }
 
+/// By what else a result may know a call: a local shell's output may have the id of the call's item.
+pub fn call_alias(item: &Value) -> Option<CallKey<'_>> {
+    let is_local_shell = item_type(item) == "local_shell_call";
+    let id = string(item, "id").filter(|_| is_local_shell);
+    id.map(CallKey::Id)
+}
+
 /// The id of the call that an item of the Responses API answers: of a function, a computer, a shell
 /// or whatever else. What a provider's own tool put out (a search of tools) has none, as it has no
-/// call that waits. A local shell's output may name its call under `id`.
+/// call that waits. A local shell's output may name its call under `id`, see [`call_alias`].
 fn answered_call(item: &Value) -> Option<&str> {
     let kind = item_type(item);
     if !kind.ends_with("_output") {

@@ -1,6 +1,7 @@
 //! A long conversation as parts that are processed one by one.
 
-use super::shape::{CallKey, Format, Role};
+use super::linked;
+use super::shape::{self, CallKey, Format, Role};
 use super::{Conversation, Counter, ToolsCount, Total, count_messages, counter};
 use crate::error::CoreError;
 use serde_json::{Value, json};
@@ -68,21 +69,32 @@ pub fn split_messages(counter: &Counter, conversation: &Conversation, max: u64) 
 }
 
 /// By message, whether it stands between a call and its result, or is that result. Only in the
-/// Responses API may anything else stand there: elsewhere results are directly behind their call.
+/// Responses API may anything else stand there: elsewhere results are directly behind their call,
+/// but for those of a provider's own tools.
 fn within_calls(conversation: &Conversation) -> Vec<bool> {
     let messages = &conversation.messages;
     // Of a call, the position behind its result.
     let mut ends = vec![0; messages.len()];
-    if conversation.format == Format::Responses {
-        let mut calls: HashMap<CallKey, usize> = HashMap::new();
-        for (index, message) in messages.iter().enumerate() {
-            let keys = conversation.format.call_keys(message).into_iter();
+    let mut calls: HashMap<CallKey, usize> = HashMap::new();
+    let mut offers: HashMap<&str, usize> = HashMap::new();
+    let format = conversation.format;
+    for (index, message) in messages.iter().enumerate() {
+        if format == Format::Responses {
+            let keys = format.call_keys(message).into_iter();
+            let keys = keys.chain(shape::call_alias(message));
             calls.extend(keys.map(|key| (key, index)));
-            let key = conversation.format.answered_key(message);
+            let key = format.answered_key(message);
             if let Some(call) = key.and_then(|key| calls.get(&key)) {
                 ends[*call] = index + 1;
             }
         }
+        for id in linked::referred(format, message) {
+            if let Some(offer) = offers.get(id) {
+                ends[*offer] = index + 1;
+            }
+        }
+        let offered = linked::offered(format, message).into_iter();
+        offers.extend(offered.map(|id| (id, index)));
     }
     let behind = ends.iter().enumerate().scan(0, |reach, (index, end)| {
         let is_within = index < *reach;

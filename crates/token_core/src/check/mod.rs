@@ -9,7 +9,7 @@ mod responses;
 mod strict;
 
 use crate::chat::shape::CallKey;
-use crate::chat::{Conversation, Role, Steering};
+use crate::chat::{Conversation, Role, Steering, linked};
 use crate::error::CoreError;
 pub use pairing::{Fault, Loss, Pairing};
 use serde_json::{Value, json};
@@ -153,17 +153,33 @@ fn strict_problem(conversation: &Conversation, index: usize, message: &Value) ->
     Some(problem(conversation, index, ProblemKind::Shape, &found))
 }
 
-/// Anthropic's first message must be a user's.
+/// Anthropic's first message must be a user's, or have all before it folded up in it; reasoning
+/// stands before what it led to.
 fn order_problem(conversation: &Conversation) -> Option<Problem> {
-    if conversation.provider() != Provider::Anthropic {
-        return None;
-    }
+    let messages = &conversation.messages;
     let role = |message| conversation.format.role(message);
-    let mut messages = conversation.messages.iter();
-    let first = messages.position(|message| role(message) != Some(Role::System))?;
-    let is_assistant = role(&conversation.messages[first]) == Some(Role::Assistant);
-    let found = "is the first and not of role \"user\"";
-    is_assistant.then(|| problem(conversation, first, ProblemKind::Order, found))
+    let (index, found) = match conversation.provider() {
+        Provider::OpenAi => return None,
+        Provider::Anthropic => {
+            let mut indexed = messages.iter();
+            let first = indexed.position(|message| role(message) != Some(Role::System))?;
+            let begins = role(&messages[first]) != Some(Role::Assistant)
+                || linked::is_compaction(conversation.format, &messages[first]);
+            (
+                (!begins).then_some(first)?,
+                "is the first and not of role \"user\"",
+            )
+        }
+        Provider::Responses => {
+            let stranded = |at: &usize| linked::is_stranded(messages, *at);
+            let first = (0..messages.len()).find(stranded)?;
+            (
+                first,
+                "is reasoning without the item that it led to after it",
+            )
+        }
+    };
+    Some(problem(conversation, index, ProblemKind::Order, found))
 }
 
 pub fn first_shape_problem(conversation: &Conversation) -> Option<Problem> {

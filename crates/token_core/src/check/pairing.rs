@@ -220,6 +220,9 @@ fn by_id(messages: &[Value]) -> Vec<Exchange<'_>> {
     for (index, message) in messages.iter().enumerate() {
         for key in format.call_keys(message) {
             places.insert(key, exchanges.len());
+            if let Some(alias) = shape::call_alias(message) {
+                places.insert(alias, exchanges.len());
+            }
             exchanges.push(Exchange {
                 caller: Some(index),
                 answers: Vec::new(),
@@ -237,7 +240,14 @@ fn by_id(messages: &[Value]) -> Vec<Exchange<'_>> {
                 });
                 exchanges.len() - 1
             });
-            add_answers(&mut exchanges[place].answers, format, index, message);
+            let exchange = &mut exchanges[place];
+            add_answers(&mut exchange.answers, format, index, message);
+            let caller = exchange.caller.map(|caller| &messages[caller]);
+            if let (Some(caller), Some(answer)) = (caller, exchange.answers.last_mut())
+                && answer.key == shape::call_alias(caller)
+            {
+                answer.key = format.call_keys(caller).pop();
+            }
         }
     }
     exchanges

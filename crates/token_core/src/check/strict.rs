@@ -66,10 +66,14 @@ fn found_in_chat(message: &Value) -> Option<String> {
     };
     in_each("part", blocks(message), in_part).or_else(|| {
         let calls = message.field("tool_calls")?.as_array()?;
-        let bare = calls
-            .iter()
-            .position(|call| !has_strings(call, &["type"]))?;
-        (role == Role::Assistant).then(|| format!("has tool call {bare} without a \"type\""))
+        if role != Role::Assistant {
+            return None;
+        } else if calls.is_empty() {
+            return Some("has an empty list as \"tool_calls\"".into());
+        }
+        let mut calls = calls.iter();
+        let bare = calls.position(|call| !has_strings(call, &["type"]))?;
+        Some(format!("has tool call {bare} without a \"type\""))
     })
 }
 

@@ -299,3 +299,47 @@ fn the_responses_api_takes_no_parts_of_others() {
         {"type": "input_text", "text": "x"}, {"type": "input_image", "file_id": "f"}]}]);
     taken("responses", list);
 }
+
+#[test]
+fn reasoning_stands_before_what_it_led_to() {
+    let reasoning = || json!({"type": "reasoning", "id": "rs", "summary": []});
+    let answer = || json!({"type": "message", "role": "assistant", "content": "a"});
+    let found = "Message 1 is reasoning without the item that it led to after it.";
+    taken(
+        "responses",
+        json!([ask(), reasoning(), reasoning(), answer()]),
+    );
+    refused(
+        "responses",
+        json!([ask(), reasoning(), ask()]),
+        json!(1),
+        "order",
+        found,
+    );
+    refused(
+        "responses",
+        json!([ask(), reasoning()]),
+        json!(1),
+        "order",
+        found,
+    );
+}
+
+#[test]
+fn a_compaction_may_come_first() {
+    let compaction = json!({"type": "compaction", "content": "x"});
+    taken("anthropic", json!([assistant(json!([compaction])), ask()]));
+}
+
+#[test]
+fn an_empty_list_of_calls_is_refused() {
+    let message = json!({"role": "assistant", "content": "x", "tool_calls": []});
+    let found = "Message 1 has an empty list as \"tool_calls\".";
+    refused(
+        "openai",
+        json!([ask(), message, ask()]),
+        json!(1),
+        "shape",
+        found,
+    );
+}

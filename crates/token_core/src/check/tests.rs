@@ -123,7 +123,6 @@ fn what_the_api_takes_is_accepted() {
         answered,
         legacy,
         json!([{"role": "assistant", "content": null, "refusal": "no"}, user()]),
-        json!([{"role": "assistant", "content": "x", "tool_calls": []}, user()]),
         json!([{"role": "assistant", "tool_calls": [custom]}, result("c")]),
         json!([{"role": "developer", "content": [{"type": "text", "text": ""}], "name": null}]),
     ] {

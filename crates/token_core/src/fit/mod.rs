@@ -21,7 +21,9 @@ mod topic;
 pub use budget::Budgets;
 pub use request::{CutStep, Options, Request, Strategy};
 
-use crate::chat::{self, Conversation, Counter, MessageCount, Section, Steering, Tools, Total};
+use crate::chat::{
+    self, Conversation, Counter, MessageCount, Section, Steering, Tools, Total, linked,
+};
 use crate::chat::{Format, ToolsCount, read_tools};
 use crate::cut;
 use crate::error::CoreError;
@@ -183,10 +185,14 @@ impl Work {
                 }
             }
         }
-        let steering = conversation.messages.iter().zip(&before);
-        let steering = steering
-            .map(|(message, count)| count.steering(message))
-            .collect();
+        let format = conversation.format;
+        let steering = |(message, count): (&Value, &MessageCount)| {
+            let mut steering = count.steering(message);
+            steering.is_pinned |= linked::is_compaction(format, message);
+            steering
+        };
+        let messages = conversation.messages.iter();
+        let steering = messages.zip(&before).map(steering).collect();
         let alone = tools.count(counter);
         let tools = [alone, alone.beside_system()];
         let mut work = Self {

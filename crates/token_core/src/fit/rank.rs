@@ -3,7 +3,7 @@
 use super::request::Strategy;
 use super::topic;
 use crate::chat::shape::{self, CallKey};
-use crate::chat::{Conversation, Format, Role, Steering};
+use crate::chat::{Conversation, Format, Role, Steering, linked};
 use crate::relevance::bm25;
 use std::collections::{HashMap, HashSet};
 
@@ -197,6 +197,7 @@ impl Dialogue<'_> {
         let format = self.conversation.format;
         let mut turns: Vec<Turn> = Vec::new();
         let mut calls: HashMap<CallKey, (usize, usize)> = HashMap::new();
+        let mut offers: HashMap<&str, (usize, usize)> = HashMap::new();
         let mut previous = None;
         for &index in self.live {
             let message = &self.conversation.messages[index];
@@ -217,8 +218,21 @@ impl Dialogue<'_> {
                     let at = turn.segments.len() - 1;
                     turn.segments[at].members.push(index);
                     turn.segments[at].is_exchange |= !keys.is_empty();
-                    let place = (turns.len() - 1, at);
-                    calls.extend(keys.into_iter().map(|key| (key, place)));
+                    let mut place = (turns.len() - 1, at);
+                    let referred = linked::referred(format, message).into_iter();
+                    let first = referred.filter_map(|id| offers.get(id)).min().copied();
+                    if let Some(first) = first.filter(|first| *first < place) {
+                        tie(&mut turns, first, index);
+                        let is_tied =
+                            |offer: &&mut (usize, usize)| first.0 == place.0 && **offer > first;
+                        let tied = offers.values_mut().filter(is_tied);
+                        tied.for_each(|offer| *offer = first);
+                        place = first;
+                    }
+                    let keys = keys.into_iter().chain(shape::call_alias(message));
+                    calls.extend(keys.map(|key| (key, place)));
+                    let offered = linked::offered(format, message).into_iter();
+                    offers.extend(offered.map(|id| (id, place)));
                 }
                 Some(Role::Tool | Role::Function) => {
                     let key = format.answered_key(message);
@@ -294,6 +308,25 @@ fn current(turns: &mut Vec<Turn>) -> &mut Turn {
     }
     let last = turns.len() - 1;
     &mut turns[last]
+}
+
+/// Puts the newest message, the last of the last segment, into an earlier one, and what is between
+/// them in the same turn with it.
+fn tie(turns: &mut [Turn], (turn, segment): (usize, usize), index: usize) {
+    if turn + 1 < turns.len() {
+        let newest = turns.last_mut().map(|turn| &mut turn.segments);
+        if let Some(segments) = newest {
+            segments.last_mut().map(|segment| segment.members.pop());
+            segments.retain(|segment| !segment.members.is_empty());
+        }
+        turns[turn].segments[segment].members.push(index);
+        return;
+    }
+    let segments = &mut turns[turn].segments;
+    for later in segments.split_off(segment + 1) {
+        segments[segment].members.extend(later.members);
+        segments[segment].is_exchange |= later.is_exchange;
+    }
 }
 
 /// The segment of a result: that of its call, else the last one.

@@ -1,7 +1,6 @@
 //! Mending what a provider would refuse in the pairs of calls and results.
 
-use crate::chat::shape::Field;
-use crate::chat::{Conversation, Format, Role, shape};
+use crate::chat::{Conversation, Format, Role, linked, shape};
 use crate::check::{Loss, Pairing, sequence_problems};
 use crate::error::CoreError;
 
@@ -61,6 +60,7 @@ fn begin_with_user(conversation: &Conversation, losses: &mut [Option<Loss>]) {
     for (message, loss) in conversation.messages.iter().zip(losses) {
         match conversation.format.role(message) {
             _ if is_whole(loss) => {}
+            _ if linked::is_compaction(conversation.format, message) => return,
             Some(Role::Assistant) => {
                 *loss = whole("before_first_user");
                 has_lost = true;
@@ -86,12 +86,10 @@ fn begin_with_user(conversation: &Conversation, losses: &mut [Option<Loss>]) {
 
 /// An item of reasoning is refused without the item that it led to.
 fn keep_reasoning_with_its_item(conversation: &Conversation, losses: &mut [Option<Loss>]) {
-    let is_reasoning = |at: usize| {
-        let kind = conversation.messages[at].field("type");
-        kind.is_some_and(|kind| kind == "reasoning")
-    };
-    for at in (0..losses.len().saturating_sub(1)).rev() {
-        if is_reasoning(at) && is_whole(&losses[at + 1]) {
+    let items = &conversation.messages;
+    for at in (0..losses.len()).rev() {
+        let is_lost = losses.get(at + 1).is_some_and(is_whole);
+        if linked::is_stranded(items, at) || is_lost && linked::is_reasoning(&items[at]) {
             losses[at] = whole("incomplete_exchange");
         }
     }

@@ -1,0 +1,69 @@
+//! What belongs together beside the calls that the caller answers: calls of a provider's own tools
+//! with results in a later message, requests for an approval with their answers. And what stands for
+//! messages that the provider has folded up.
+
+use super::shape::{Format, Role, block_type, blocks, item_type, string};
+use serde_json::Value;
+
+/// The ids under which a later message may refer to this one.
+pub fn offered(format: Format, message: &Value) -> Vec<&str> {
+    match format {
+        Format::OpenAi => Vec::new(),
+        Format::Anthropic => blocks(message)
+            .iter()
+            .filter(|block| matches!(block_type(block), "server_tool_use" | "mcp_tool_use"))
+            .filter_map(|block| string(block, "id"))
+            .collect(),
+        Format::Responses => match item_type(message) {
+            "mcp_approval_request" => string(message, "id").into_iter().collect(),
+            _ => Vec::new(),
+        },
+    }
+}
+
+/// The ids by which a message refers to an earlier one.
+pub fn referred(format: Format, message: &Value) -> Vec<&str> {
+    match format {
+        Format::OpenAi => Vec::new(),
+        Format::Anthropic => blocks(message)
+            .iter()
+            .filter(|block| is_server_result(block_type(block)))
+            .filter_map(|block| string(block, "tool_use_id"))
+            .collect(),
+        Format::Responses => match item_type(message) {
+            "mcp_approval_response" | "mcp_call" => {
+                string(message, "approval_request_id").into_iter().collect()
+            }
+            _ => Vec::new(),
+        },
+    }
+}
+
+/// `web_search_tool_result`, `code_execution_tool_result`, `mcp_tool_result` and whatever follows
+/// them; a plain `tool_result` is the caller's.
+fn is_server_result(kind: &str) -> bool {
+    kind.ends_with("_tool_result")
+}
+
+/// Whether an item is reasoning, which the Responses API refuses without the item that it led to.
+pub fn is_reasoning(item: &Value) -> bool {
+    item_type(item) == "reasoning"
+}
+
+/// Whether reasoning stands where nothing that it led to follows.
+pub fn is_stranded(items: &[Value], at: usize) -> bool {
+    let next = items.get(at + 1);
+    let led_to = next.is_some_and(|next| Format::Responses.role(next) == Some(Role::Assistant));
+    is_reasoning(&items[at]) && !led_to
+}
+
+/// Whether all before this message is folded up in it, so that it must not go before the others.
+pub fn is_compaction(format: Format, message: &Value) -> bool {
+    match format {
+        Format::OpenAi => false,
+        Format::Anthropic => blocks(message)
+            .iter()
+            .any(|block| block_type(block) == "compaction"),
+        Format::Responses => matches!(item_type(message), "compaction" | "compaction_summary"),
+    }
+}
