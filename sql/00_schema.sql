@@ -37,6 +37,10 @@ $$;
 CREATE SCHEMA token_mgmt;
 COMMENT ON SCHEMA token_mgmt IS 'Tables, views, types and administration of extension token_mgmt';
 GRANT USAGE ON SCHEMA token_mgmt TO PUBLIC;
+-- Counting and fitting are open to everybody, and views call functions, also where the role that
+-- creates the extension has taken the default from PUBLIC. What is not open is revoked one by one;
+-- 99_open_functions.sql takes this default back.
+ALTER DEFAULT PRIVILEGES IN SCHEMA token_mgmt GRANT EXECUTE ON ROUTINES TO PUBLIC;
 
 CREATE FUNCTION token_mgmt._setting(name text) RETURNS text
     LANGUAGE c STABLE STRICT PARALLEL SAFE

@@ -72,13 +72,17 @@ DECLARE
             'completion_tokens_details}' THEN 'OpenAI chat' END,
         CASE WHEN usage ?| '{input_tokens_details,output_tokens_details}'
             THEN 'OpenAI Responses' END,
+        CASE WHEN usage ?| '{input_token_details,output_token_details}'
+            THEN 'OpenAI Realtime' END,
         CASE WHEN usage ?| '{cache_read_input_tokens,cache_creation_input_tokens,cache_creation,'
             'iterations}' THEN 'Anthropic' END,
         CASE WHEN usage ?| '{promptTokenCount,candidatesTokenCount,totalTokenCount,'
             'thoughtsTokenCount,cachedContentTokenCount,toolUsePromptTokenCount}'
             THEN 'Gemini' END], NULL);
 BEGIN
-    IF usage ?| '{input_tokens,output_tokens}' AND NOT shapes && '{OpenAI Responses,Anthropic}' THEN
+    IF usage ?| '{input_tokens,output_tokens}'
+        AND NOT shapes && '{OpenAI Responses,OpenAI Realtime,Anthropic}'
+    THEN
         -- Without a word on caches both mean the same by these two.
         shapes := shapes || 'OpenAI Responses'::text;
     END IF;
@@ -119,6 +123,8 @@ DECLARE
         WHEN 'OpenAI Responses' THEN '{input_tokens,output_tokens,total_tokens,'
             'input_tokens_details.cached_tokens,input_tokens_details.cache_write_tokens,'
             'output_tokens_details.reasoning_tokens,-}'
+        WHEN 'OpenAI Realtime' THEN '{input_tokens,output_tokens,total_tokens,'
+            'input_token_details.cached_tokens,-,-,-}'
         WHEN 'Anthropic' THEN '{input_tokens,output_tokens,-,'
             'cache_read_input_tokens,cache_creation_input_tokens,-,-,-,'
             'cache_creation.ephemeral_5m_input_tokens}'
@@ -254,7 +260,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION @extschema@.settle_usage(uuid, jsonb, jsonb, jsonb) IS
-    'settle_tokens() by the usage object of OpenAI (chat, Responses), Anthropic or Gemini, alone '
-    'or within its response, told apart by their keys. What cannot be read is an error, never '
-    'zero. Errors: TM002 to TM004, P0002, 22004, 22023, 22P02';
+    'settle_tokens() by the usage object of OpenAI (chat, Responses, Realtime), Anthropic or '
+    'Gemini, alone or within its response, told apart by their keys. What cannot be read is an '
+    'error, never zero. Errors: TM002 to TM004, P0002, 22004, 22023, 22P02';
 REVOKE ALL ON FUNCTION @extschema@.settle_usage(uuid, jsonb, jsonb, jsonb) FROM PUBLIC;

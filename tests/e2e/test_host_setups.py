@@ -1,5 +1,5 @@
 """Databases as their administrators set them up: logical replication of all tables, the extension
-in a schema that is not open to everybody."""
+in a schema that is not open to everybody, functions that are not open by default."""
 
 import pytest
 
@@ -46,3 +46,20 @@ def test_a_granted_role_reaches_an_extension_in_any_schema(bare):
         SELECT llm.count_tokens('gpt-4o', 'Hello'), status FROM llm.reserve_tokens('alice', 10)
         """) == "1|granted"
     bare.psql("SELECT token_mgmt.revoke_access('llm_app'); DROP OWNED BY llm_app; DROP ROLE llm_app")
+
+
+OPEN = """
+    SELECT p.oid::regprocedure FROM pg_proc p
+    JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+    JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'token_mgmt'
+    WHERE has_function_privilege('public', p.oid, 'EXECUTE') ORDER BY 1::text"""
+
+
+def test_the_same_functions_are_open_whatever_the_default_is(bare, db):
+    bare.psql("""
+        ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
+        CREATE EXTENSION token_mgmt""")
+    assert bare.psql("SELECT count(*) FROM pg_default_acl") == "1"
+    opened = bare.psql(OPEN)
+    assert "fit_messages" in opened and "reserve_tokens" not in opened
+    assert opened == db.psql(OPEN)

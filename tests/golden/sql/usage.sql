@@ -20,6 +20,8 @@ FROM (SELECT n, read_usage(usage) AS u FROM (VALUES
         "output_tokens_details": {"reasoning_tokens": 256}, "total_tokens": 1500}'),
     ('responses, written', '{"input_tokens": 1200, "output_tokens": 300,
         "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 1024}}'),
+    ('realtime', '{"total_tokens": 1500, "input_tokens": 1200, "output_tokens": 300,
+        "input_token_details": {"text_tokens": 1200, "cached_tokens": 1024}, "output_token_details": {"text_tokens": 300}}'),
     ('anthropic', '{"input_tokens": 176, "cache_read_input_tokens": 1024, "cache_creation_input_tokens": 512,
         "output_tokens": 300, "service_tier": "standard"}'),
     ('anthropic, no cache', '{"input_tokens": 176, "cache_read_input_tokens": null, "output_tokens": 300}'),

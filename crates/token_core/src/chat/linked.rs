@@ -4,6 +4,7 @@
 
 use super::shape::{Format, Role, block_type, blocks, item_type, string};
 use serde_json::Value;
+use std::collections::{HashMap, HashSet};
 
 /// The ids under which a later message may refer to this one.
 pub fn offered(format: Format, message: &Value) -> Vec<&str> {
@@ -43,6 +44,37 @@ pub fn referred(format: Format, message: &Value) -> Vec<&str> {
 /// them; a plain `tool_result` is the caller's.
 fn is_server_result(kind: &str) -> bool {
     kind.ends_with("_tool_result")
+}
+
+/// Messages with results of a provider's own tools that no call came before, and those with calls
+/// that no result follows although the user has gone on.
+pub fn loose_calls(messages: &[Value]) -> Vec<(usize, &'static str)> {
+    let format = Format::Anthropic;
+    let mut loose = Vec::new();
+    let mut known = HashSet::new();
+    let mut open = HashMap::new();
+    for (index, message) in messages.iter().enumerate() {
+        for id in offered(format, message) {
+            known.insert(id);
+            open.insert(id, index);
+        }
+        for id in referred(format, message) {
+            open.remove(id);
+            if !known.contains(id) {
+                loose.push((
+                    index,
+                    "has a result of a server's tool without its call before it",
+                ));
+            }
+        }
+    }
+    let is_user = |message: &Value| format.role(message) == Some(Role::User);
+    let asked = messages.iter().rposition(is_user).unwrap_or(0);
+    let unanswered = open.into_values().filter(|index| *index < asked);
+    loose.extend(unanswered.map(|index| (index, "calls a server's tool and has no result of it")));
+    loose.sort_unstable();
+    loose.dedup_by_key(|(index, _)| *index);
+    loose
 }
 
 /// Whether an item is reasoning, which the Responses API refuses without the item that it led to.

@@ -9,7 +9,7 @@ mod responses;
 mod strict;
 
 use crate::chat::shape::CallKey;
-use crate::chat::{Conversation, Role, Steering, linked};
+use crate::chat::{Conversation, Format, Role, Steering, linked};
 use crate::error::CoreError;
 pub use pairing::{Fault, Loss, Pairing};
 use serde_json::{Value, json};
@@ -74,6 +74,12 @@ pub fn check_messages(conversation: &Conversation) -> Vec<Problem> {
             .call_keys(&conversation.messages[*index]);
         keys.iter().any(|key| matches!(key, CallKey::Id(_)))
     });
+    if conversation.format == Format::Anthropic {
+        let loose = linked::loose_calls(&conversation.messages).into_iter();
+        problems.extend(
+            loose.map(|(index, found)| problem(conversation, index, ProblemKind::Pairing, found)),
+        );
+    }
     problems.extend(waiting.map(|index| problem(conversation, index, ProblemKind::Pairing, WAITS)));
     problems
 }

@@ -343,3 +343,30 @@ fn an_empty_list_of_calls_is_refused() {
         found,
     );
 }
+
+#[test]
+fn calls_of_a_servers_tools_have_results() {
+    let block = |block: Value| assistant(json!([block, {"type": "text", "text": "x"}]));
+    let called =
+        || block(json!({"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}));
+    let answered =
+        || block(json!({"type": "web_search_tool_result", "tool_use_id": "s", "content": []}));
+    taken("anthropic", json!([ask(), called(), answered(), ask()]));
+    taken("anthropic", json!([ask(), called()]));
+    let found = "Message 1 calls a server's tool and has no result of it.";
+    refused(
+        "anthropic",
+        json!([ask(), called(), ask()]),
+        json!(1),
+        "pairing",
+        found,
+    );
+    let found = "Message 1 has a result of a server's tool without its call before it.";
+    refused(
+        "anthropic",
+        json!([ask(), answered(), ask()]),
+        json!(1),
+        "pairing",
+        found,
+    );
+}
