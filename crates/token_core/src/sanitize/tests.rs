@@ -161,6 +161,18 @@ fn secrets_are_redacted_by_name() {
         (&format!("key={key};"), "key=[api_key removed];"),
         ("AKIAIOSFODNN7EXAMPLE", "[api_key removed]"),
         (
+            "use tmk_BzA6G-vhDNSwrN8JxtyAemBn2dCz01Jk1QvyBtT5OtE now",
+            "use [api_key removed] now",
+        ),
+        (
+            &format!("key=AQ.Ab8RN6{}&alt=sse", "xZ-4_".repeat(9)),
+            "key=[api_key removed]&alt=sse",
+        ),
+        (
+            "tmk_no-such-key, atmk_, FAQ.Ab8R and AQ.Ab8R",
+            "tmk_no-such-key, atmk_, FAQ.Ab8R and AQ.Ab8R",
+        ),
+        (
             "class sk-estimator-doc-link-fitted",
             "class sk-estimator-doc-link-fitted",
         ),
