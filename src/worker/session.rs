@@ -6,7 +6,8 @@ use pgrx::prelude::*;
 
 /// What `ALTER DATABASE … SET` or the configuration file may not change for the worker. A lock
 /// that is held longer than 2 s is left to the next pass; no call takes longer than a minute.
-const PINNED: [(&CStr, &CStr); 9] = [
+const PINNED: [(&CStr, &CStr); 10] = [
+    (c"role", c"none"),
     (c"application_name", c"token_mgmt worker"),
     (c"search_path", c"pg_catalog, pg_temp"),
     (c"lock_timeout", c"2s"),
@@ -20,6 +21,9 @@ const PINNED: [(&CStr, &CStr); 9] = [
 
 /// Pins the settings of this session; to be called once it is connected.
 pub fn pin_settings() {
+    // SAFETY: whom the process connected as, before the settings of the database or of that role
+    // were applied. Only sets variables of this process.
+    unsafe { pg_sys::SetSessionAuthorization(pg_sys::BOOTSTRAP_SUPERUSERID.into(), true) };
     for (name, value) in PINNED {
         // SAFETY: names and values are static C strings, and PostgreSQL copies them. SUSET is
         // what the process may set, being superuser's.

@@ -60,7 +60,8 @@ def set_pass(database, body):
                 'search_path', current_setting('search_path'),
                 'isolation', current_setting('transaction_isolation'),
                 'read_only', current_setting('transaction_read_only'),
-                'superuser', current_setting('is_superuser')));
+                'superuser', current_setting('is_superuser'),
+                'users', current_user || ' ' || session_user));
         CREATE OR REPLACE FUNCTION token_mgmt._worker_step(state bytea, may_repeat boolean)
         RETURNS bytea LANGUAGE plpgsql AS $$
         BEGIN
@@ -114,11 +115,15 @@ def test_every_database_with_the_extension_gets_passes(fast, new_database):
 
 def test_settings_of_the_database_do_not_reach_the_worker(new_database):
     database = new_database("worker_settings")
+    # For this test's own sessions, which those settings reach.
     database.psql("""
+        GRANT SELECT ON public.mark TO pg_monitor;
         ALTER DATABASE worker_settings SET search_path = evil, public;
         ALTER DATABASE worker_settings SET default_transaction_isolation = 'serializable';
         ALTER DATABASE worker_settings SET default_transaction_read_only = on;
-        ALTER DATABASE worker_settings SET application_name = 'somebody';""")
+        ALTER DATABASE worker_settings SET application_name = 'somebody';
+        ALTER DATABASE worker_settings SET role = 'pg_monitor';
+        ALTER DATABASE worker_settings SET session_authorization = 'pg_monitor';""")
     # The first of these may belong to a pass that began before.
     wait_for_passes(database, 3)
     seen = database.psql("SELECT seen FROM public.mark ORDER BY number DESC LIMIT 1")
@@ -128,6 +133,7 @@ def test_settings_of_the_database_do_not_reach_the_worker(new_database):
         "isolation": "read committed",
         "read_only": "off",
         "superuser": "on",
+        "users": "postgres postgres",
     }
 
 
