@@ -121,9 +121,12 @@ pub fn to_utf8(StoredText(argument): StoredText<'_>) -> Result<&str, ErrorReport
 /// costs as much as counting a short text.
 fn database_is_utf8() -> bool {
     static IS_UTF8: OnceCell<bool> = OnceCell::new();
+    *IS_UTF8.get_or_init(|| database_encoding() == pg_sys::pg_enc::PG_UTF8)
+}
+
+pub fn database_encoding() -> pg_sys::pg_enc::Type {
     // SAFETY: reads a setting of the database that the process has connected to.
-    let encoding = || unsafe { pg_sys::GetDatabaseEncoding() };
-    *IS_UTF8.get_or_init(|| encoding() == pg_sys::pg_enc::PG_UTF8 as c_int)
+    unsafe { pg_sys::GetDatabaseEncoding() as pg_sys::pg_enc::Type }
 }
 
 fn server_to_utf8(argument: &[u8]) -> Result<&[u8], ErrorReport> {

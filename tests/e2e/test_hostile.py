@@ -237,8 +237,28 @@ def test_characters_that_the_database_lacks_are_named(victim):
         cut = "SELECT tiktoken_truncate('cl100k_base', repeat('é', 100), 5)"
         assert value(connection, cut) == "é" * 5
         assert value(connection, "SELECT tiktoken_count('cl100k_base', 'café')") == 2
-        zero = """SELECT parse_messages('["\\u0000"]')"""
-        assert sqlstate(connection, zero) == "22P05"
+        chinese = """SELECT parse_messages('["\\u4e2d"]')"""
+        assert sqlstate(connection, chinese) == "22P05"
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_what_jsonb_refuses_is_read_in_any_encoding(victim, encoding):
+    victim.psql(f"CREATE DATABASE mended ENCODING '{encoding}' LOCALE 'C' TEMPLATE template0")
+    try:
+        victim.psql("CREATE EXTENSION token_mgmt", "mended")
+        with victim.connect("mended", client_encoding="UTF8") as connection:
+            notices = []
+            connection.add_notice_handler(lambda it: notices.append(it.message_detail))
+            mended = """SELECT parse_messages('["café \\u0000 \\ud83d \\u0041"]') ->> 0"""
+            assert value(connection, mended) == "café ? ? A"
+            assert "became a question mark" in notices[0]
+            accent = """SELECT parse_messages('["\\u00e9 \\u0000"]') ->> 0"""
+            if encoding == "LATIN1":
+                assert value(connection, accent) == "é ?"
+            else:
+                assert sqlstate(connection, accent) == "22P05"
+    finally:
+        victim.psql("DROP DATABASE mended WITH (FORCE)")
 
 
 @pytest.mark.parametrize("call", [

@@ -8,9 +8,23 @@ use serde::de::IgnoredAny;
 use serde_json::error::Category;
 use std::borrow::Cow;
 
-/// What takes the place of an escape: it is as long, so that a database whose encoding has no
-/// U+FFFD refuses it itself.
-const REPLACEMENT: &str = "\\ufffd";
+/// What takes the place of an escape, itself an escape that is as long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// U+FFFD.
+    Replacement,
+    /// For an encoding that does not have that.
+    QuestionMark,
+}
+
+impl Mark {
+    fn escape(self) -> &'static str {
+        match self {
+            Self::Replacement => "\\ufffd",
+            Self::QuestionMark => "\\u003f",
+        }
+    }
+}
 
 /// A text and how many of its escapes were replaced; borrowed if there were none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,9 +52,9 @@ pub fn check(json: &str) -> Result<(), CoreError> {
     })
 }
 
-/// Replaces each `\u0000`, and each `\ud800` to `\udfff` that is not half of a pair, by `\ufffd`.
+/// Replaces each `\u0000`, and each `\ud800` to `\udfff` that is not half of a pair, by `mark`.
 /// All else stays byte for byte: pairs, an escaped backslash before a `u`, what is no JSON at all.
-pub fn repair_escapes(json: &str) -> Repaired<'_> {
+pub fn repair_escapes(json: &str, mark: Mark) -> Repaired<'_> {
     let mut text = String::new();
     let (mut copied, mut replaced) = (0, 0);
     let mut checked = 0;
@@ -54,8 +68,8 @@ pub fn repair_escapes(json: &str) -> Repaired<'_> {
                     text.reserve_exact(json.len());
                 }
                 text.push_str(&json[copied..start]);
-                text.push_str(REPLACEMENT);
-                copied = start + REPLACEMENT.len();
+                text.push_str(mark.escape());
+                copied = start + UNIT_BYTES;
                 replaced += 1;
                 copied
             }
@@ -78,10 +92,26 @@ pub fn repair_escapes(json: &str) -> Repaired<'_> {
     }
 }
 
+/// Where the first escape of a character beyond ASCII is.
+pub fn first_beyond_ascii(json: &str) -> Option<usize> {
+    let mut position = 0;
+    while let Some(found) = memchr(b'\\', &json.as_bytes()[position..]) {
+        let start = position + found;
+        if unit(json.as_bytes(), start).is_some_and(|unit| unit > 0x7f) {
+            return Some(start);
+        }
+        position = (start + 2).min(json.len());
+    }
+    None
+}
+
+/// Bytes of `\uXXXX`.
+const UNIT_BYTES: usize = 6;
+
 enum Escape {
     /// One to keep, with where the next may start.
     Whole(usize),
-    /// Six bytes to replace.
+    /// One to replace.
     Broken,
 }
 
@@ -90,11 +120,11 @@ fn escape(json: &str, start: usize) -> Escape {
     let bytes = json.as_bytes();
     match unit(bytes, start) {
         Some(0 | 0xdc00..=0xdfff) => Escape::Broken,
-        Some(0xd800..=0xdbff) => match unit(bytes, start + 6) {
-            Some(0xdc00..=0xdfff) => Escape::Whole(start + 12),
+        Some(0xd800..=0xdbff) => match unit(bytes, start + UNIT_BYTES) {
+            Some(0xdc00..=0xdfff) => Escape::Whole(start + 2 * UNIT_BYTES),
             _ => Escape::Broken,
         },
-        Some(_) => Escape::Whole(start + 6),
+        Some(_) => Escape::Whole(start + UNIT_BYTES),
         // The byte behind the backslash belongs to it, and may be a backslash.
         None => Escape::Whole((start + 2).min(bytes.len())),
     }
@@ -102,7 +132,7 @@ fn escape(json: &str, start: usize) -> Escape {
 
 /// The number of a `\uXXXX` that starts here.
 fn unit(bytes: &[u8], start: usize) -> Option<u32> {
-    let [b'\\', b'u', digits @ ..] = bytes.get(start..start + 6)? else {
+    let [b'\\', b'u', digits @ ..] = bytes.get(start..start + UNIT_BYTES)? else {
         return None;
     };
     digits.iter().try_fold(0, |number, digit| {
