@@ -111,6 +111,30 @@ $$;
 COMMENT ON FUNCTION token_mgmt._quota_option(jsonb, text, text) IS
     'The option where it is given (null: the default), else what was there';
 
+CREATE FUNCTION token_mgmt._local_time(what text, value text) RETURNS timestamp
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    result timestamp := value;
+BEGIN
+    -- A text that has a zone takes no other.
+    IF isfinite(result) THEN
+        PERFORM (value || ' UTC')::timestamp;
+    END IF;
+    RETURN result;
+EXCEPTION WHEN invalid_datetime_format THEN
+    PERFORM token_mgmt._raise('22023', format('%s has a time zone of its own', what),
+        format('Found "%s"; %s is a local time in the time zone of the quota.',
+            left(value, 63), what),
+        'Leave the zone out, and pass the quota''s as time_zone.');
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._local_time(text, text) IS
+    'This text as a timestamp, of which PostgreSQL would ignore the time zone. Not STRICT: NULL is '
+    'NULL. Errors: 22007, 22008, 22009, 22023';
+REVOKE ALL ON FUNCTION token_mgmt._local_time(text, text) FROM PUBLIC;
+
 CREATE FUNCTION token_mgmt._check_quota(q token_mgmt.quota) RETURNS void
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
@@ -238,7 +262,8 @@ BEGIN
     q.time_zone := coalesce(time_zone, before.time_zone, 'UTC');
     BEGIN
         q.kind := coalesce(token_mgmt._quota_option(options, 'kind', before.kind), 'fixed');
-        q.anchor := token_mgmt._quota_option(options, 'anchor', to_jsonb(before) ->> 'anchor');
+        q.anchor := token_mgmt._local_time('anchor',
+            token_mgmt._quota_option(options, 'anchor', to_jsonb(before) ->> 'anchor'));
         q.carry_over := coalesce(
             token_mgmt._quota_option(options, 'carry_over', before.carry_over::text), '0');
         q.is_soft := coalesce(
@@ -257,6 +282,7 @@ BEGIN
         END IF;
     EXCEPTION WHEN invalid_text_representation OR invalid_datetime_format
         OR datetime_field_overflow OR numeric_value_out_of_range
+        OR invalid_time_zone_displacement_value
     THEN
         PERFORM token_mgmt._raise('22023', 'an option has a value of the wrong type', SQLERRM,
             'burst, carry_over, cached_weight and increase are numbers, soft is true or false, '

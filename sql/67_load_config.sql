@@ -7,6 +7,7 @@ DECLARE
     shipped jsonb := jsonb_build_object('kind', 'fixed', 'carry_over', 0, 'soft', false,
         'cached_weight', 1, 'time_zone', o.time_zone);
 BEGIN
+    PERFORM token_mgmt._local_time('anchor', q ->> 'anchor');
     q := q || (SELECT coalesce(jsonb_object_agg(s.key, s.value), '{}')
         FROM jsonb_each(shipped) s WHERE q -> s.key = 'null');
     -- By their types: two ways to write an instant or a number are the same.

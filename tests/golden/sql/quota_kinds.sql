@@ -244,6 +244,15 @@ SELECT * FROM try('saver', 200);
 SELECT amount FROM token_mgmt.set_quota('user', 'mover', '7300 days', 100);
 SELECT * FROM try('mover', 100);
 SELECT time_zone FROM token_mgmt.set_quota('user', 'mover', '7300 days', 100, time_zone => 'Asia/Tokyo');
+-- An anchor is local time of the quota's zone: one with a zone of its own would be another instant.
+SELECT a AS anchor, e.*
+FROM unnest(ARRAY['2026-01-31 09:00+05', '2026-01-31T09:00:00Z', '2026-01-31 09:00 Europe/Berlin', '2026-01-31 09:00+99', 'soon']) a,
+    show_error(format($$SELECT token_mgmt.set_quota('user', 'mover', 'month', 100, options => '{"anchor": "%s"}')$$, a)) e;
+SELECT a, q.anchor = '2026-01-31 09:00' AS same FROM unnest(ARRAY['2026-01-31 09:00', '2026-01-31T09:00:00', '20260131T090000', 'Jan 31 9:00 AM 2026']) a,
+    token_mgmt.set_quota('user', 'mover', 'month', 100, options => jsonb_build_object('anchor', a)) q;
+SELECT anchor FROM token_mgmt.set_quota('user', 'mover', 'month', 200);
+SELECT * FROM show_error($$SELECT token_mgmt.load_config('{"quotas": [{"scope": "user", "value": "mover", "period": "month", "amount": 200, "anchor": "2026-01-31 09:00+05"}]}')$$);
+SELECT token_mgmt.drop_quota('user', 'mover', 'month');
 SELECT * FROM try('mover', 100);
 SELECT time_zone FROM token_mgmt.set_quota('user', 'mover', '7300 days', 100, time_zone => 'UTC');
 SELECT * FROM try('mover', 1);
