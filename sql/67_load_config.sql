@@ -214,8 +214,11 @@ EXCEPTION
     WHEN data_exception OR undefined_object OR ambiguous_function OR insufficient_privilege THEN
         GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL,
             hint = PG_EXCEPTION_HINT;
-        PERFORM token_mgmt._raise(SQLSTATE, message, CASE WHEN path IS NULL THEN detail
-            ELSE trim(format('In %s. %s', path, detail)) END, hint);
+        -- Where there was none, these are empty.
+        PERFORM token_mgmt._raise(SQLSTATE, message,
+            nullif(CASE WHEN path IS NULL THEN detail
+                ELSE trim(format('In %s. %s', path, detail)) END, ''),
+            nullif(hint, ''));
 END
 $$;
 COMMENT ON FUNCTION token_mgmt.load_config(jsonb) IS

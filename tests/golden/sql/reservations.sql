@@ -196,6 +196,9 @@ SELECT token_mgmt.load_config(jsonb_set(:'config', '{tenant}', '"branch"')) AS c
 SELECT token_mgmt.dump_config('branch') - 'tenant' = :'config'::jsonb - 'tenant' AS is_same;
 SELECT token_mgmt.load_config(jsonb_set(:'config', '{quotas,1,amount}', '6')) AS changed;
 SELECT token_mgmt.load_config('{}'), token_mgmt.dump_config('empty');
+\set SHOW_CONTEXT never
+SELECT token_mgmt.load_config(NULL);
+\set SHOW_CONTEXT errors
 -- What is said in another way is the same: nothing is written.
 SELECT token_mgmt.load_config('{"tenant": "shop", "quotas": [{"scope": "team", "value": "b", "period": "1 mon", "amount": 5, "increase": 2, "increase_until": "2027-01-01", "soft": "off"}],
     "alerts": [{"kind": "quota_threshold", "scope": "model", "value": "gpt-4o", "thresholds": [1, 0.5]}, {"kind": "job_failing", "thresholds": [3]},
@@ -211,7 +214,8 @@ SELECT p, e.* FROM unnest(ARRAY['"quotas": [{"scope": "user", "value": "x", "per
     '"quotas": [{"scope": "model", "value": "gpt-4o", "period": "day", "amount": 1}, {"scope": "model", "value": "openai/gpt-4o", "period": "day", "amount": 1}]',
     '"alerts": [{"kind": "quota_threshold"}, {"kind": "usage_anomaly"}, {"kind": "quota_threshold", "scope": "*"}]', '"alerts": [{"kind": "weather"}]',
     '"alerts": [{"kind": "job_failing", "thresholds": 1}]', '"alerts": [{"kind": "job_failing", "thresholds": []}]', '"mutes": [{"scope": "user", "until": "infinity"}]',
-    '"mutes": [{"scope": "user", "value": "x"}]', '"quotas": [{"scope": "team", "value": "b", "period": "month", "amount": 5, "increase_until": "soon"}]']) p,
+    '"mutes": [{"scope": "user", "value": "x"}]', '"quotas": [{"scope": "team", "value": "b", "period": "month", "amount": 5, "increase_until": "soon"}]',
+    '"quotas": [{"scope": "team", "value": "c", "period": "month"}]']) p,
     show_error(format('SELECT token_mgmt.load_config(%L)', '{"tenant": "shop", ' || p || '}')) e;
 DELETE FROM token_mgmt.alert_rule;
 DELETE FROM token_mgmt.alert_mute;
