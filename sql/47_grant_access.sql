@@ -180,10 +180,17 @@ CREATE FUNCTION token_mgmt.revoke_access(
     SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    of_role oid := token_mgmt._role(role);
+    -- A role that is gone is shown by its number.
+    of_role oid := (SELECT a.role FROM token_mgmt.role_access a
+        WHERE a.role::text = revoke_access.role
+            AND NOT EXISTS (SELECT FROM pg_roles r
+                WHERE r.oid = a.role OR r.rolname = revoke_access.role)
+        LIMIT 1);
+    is_gone boolean := of_role IS NOT NULL;
     gone token_mgmt.role_access;
     removed integer := 0;
 BEGIN
+    of_role := coalesce(of_role, token_mgmt._role(role));
     PERFORM token_mgmt._check_level(level);
     LOCK TABLE token_mgmt.role_access IN SHARE ROW EXCLUSIVE MODE;
     FOR gone IN
@@ -197,13 +204,15 @@ BEGIN
         PERFORM token_mgmt._trace_access(role, gone, NULL);
         removed := removed + 1;
     END LOOP;
-    PERFORM token_mgmt._give_privileges(of_role);
+    IF NOT is_gone THEN
+        PERFORM token_mgmt._give_privileges(of_role);
+    END IF;
     RETURN removed;
 END
 $$;
 COMMENT ON FUNCTION token_mgmt.revoke_access(text, text, text, text) IS
     'Takes back what grant_access() gave (NULL: of every level, tenant or user), says how many '
     'grants that were, and leaves the privileges of the highest level that remains. A role that '
-    'has access cannot be dropped before. Not STRICT: NULL is any. Errors: 22004, 22023, 42501, '
-    '42704';
+    'was dropped (after DROP OWNED) is named as role_access shows it, by its number. Not STRICT: '
+    'NULL is any. Errors: 22004, 22023, 42501, 42704';
 REVOKE ALL ON FUNCTION token_mgmt.revoke_access(text, text, text, text) FROM PUBLIC;

@@ -22,7 +22,16 @@ SELECT level FROM token_mgmt.grant_access('golden_gateway', 'app', 'shop', 'ann'
 SELECT level FROM token_mgmt.grant_access('golden_gateway', 'app', 'shop', 'ann');
 SELECT level FROM token_mgmt.grant_access('golden_gateway', 'reader');
 SELECT token_mgmt.revoke_access('golden_gateway'), token_mgmt.revoke_access('golden_gateway');
+-- Dropped with all that it owns, a role has access no more, and its grants go by what is shown of it.
+SELECT level FROM token_mgmt.grant_access('golden_gateway', 'app', 'mall');
+DROP OWNED BY golden_gateway;
 DROP ROLE golden_gateway;
+SELECT * FROM show_error($$SELECT token_mgmt.revoke_access('golden_gateway')$$);
+SELECT role::text AS gone FROM token_mgmt.role_access WHERE tenant = 'mall' \gset
+SELECT token_mgmt.revoke_access(:'gone', 'admin') AS of_another_level, token_mgmt.revoke_access(:'gone') AS all_of_them;
+SELECT sqlstate FROM show_error(format('SELECT token_mgmt.revoke_access(%L)', :'gone'));
+SELECT count(*) FROM token_mgmt.config_change WHERE name = :'gone' AND after IS NULL;
+DELETE FROM token_mgmt.config_change WHERE 'mall' IN (before ->> 'tenant', after ->> 'tenant');
 SELECT tenant, kind, name, before - hidden AS before, after - hidden AS after, changed_by = current_user AS by_me
 FROM token_mgmt.config_change, CAST('{granted_at,granted_by,redact,tenant,precedence,system_over,follow_usage,summarize_at,history_grows,
     safety_tokens,max_rag_tokens,max_history_tokens,summarize_threshold,enable_summarization,max_completion_tokens,source,encoding,
