@@ -135,6 +135,30 @@ COMMENT ON FUNCTION token_mgmt._period(text, text, timestamp, timestamptz) IS
     'calendar''s): starts_at <= at < ends_at, and each ends where the next starts. Hours and '
     'shorter have a fixed length, days 23 to 25 hours';
 
+CREATE FUNCTION token_mgmt._local_time(what text, value text) RETURNS timestamp
+    LANGUAGE plpgsql STABLE PARALLEL RESTRICTED
+    SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    result timestamp := value;
+BEGIN
+    -- A text that has a zone takes no other.
+    IF isfinite(result) THEN
+        PERFORM (value || ' UTC')::timestamp;
+    END IF;
+    RETURN result;
+EXCEPTION WHEN invalid_datetime_format THEN
+    PERFORM token_mgmt._raise('22023', format('%s has a time zone of its own', what),
+        format('Found "%s"; %s is a local time in the time zone of the quota.',
+            left(value, 63), what),
+        'Leave the zone out, and pass the quota''s as time_zone.');
+END
+$$;
+COMMENT ON FUNCTION token_mgmt._local_time(text, text) IS
+    'This text as a timestamp, of which PostgreSQL would ignore the time zone. Not STRICT: NULL is '
+    'NULL. Errors: 22007, 22008, 22009, 22023';
+REVOKE ALL ON FUNCTION token_mgmt._local_time(text, text) FROM PUBLIC;
+
 -- What is free in a period is spread over its slots, so that each can serve on its own. All slots
 -- are locked.
 CREATE FUNCTION token_mgmt._spread(
