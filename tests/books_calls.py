@@ -6,7 +6,7 @@ from decimal import Decimal
 import psycopg
 
 from books import row
-from books_records import Hold, Quota, asked_completion, cost, identity
+from books_records import Hold, Quota, asked_completion, identity
 from books_requests import REQUEST
 
 # What a session meets where another one has rows locked, or a timeout: nothing has happened then.
@@ -105,11 +105,11 @@ class Reserve(Call):
             return False
         # What overdue holds have is free, unless another session has them locked.
         starts = {a[:2]: a[2] for a in self.hold.allocations}
-        most = model.answer(self.request, self.at, True, starts)
-        least = most if alone else model.answer(self.request, self.at, False, starts)
+        most, least = (model.answer(self.request, self.at, which, starts)
+                       for which in (("all", "all") if alone else ("most", "least")))
         if least is None or any(q.kind != "fixed" for q, _ in wanted):
             least = 0
-        fewest_notes, most_notes = (self.passed(model, overdue) for overdue in (True, False))
+        fewest_notes, most_notes = (self.passed(model, which) for which in ("most", "least"))
         return most is not None and least <= completion <= most \
             and prompt == self.request["prompt_tokens"] \
             and status == ("granted" if completion == asked else "reduced") \
@@ -136,98 +136,8 @@ class Reserve(Call):
         if not self.request["model"] and any(q.metric == "cost" for q, _ in wanted):
             return self.code == "22023"
         return self.is_denied and (any(q.kind != "fixed" for q, _ in wanted)
-                                   or model.answer(self.request, at, alone) is None)
-
-
-class End(Call):
-    """Of a reservation, or of one that a call before it in the same transaction makes."""
-
-    def __init__(self, of):
-        self.of = of
-
-    @property
-    def reservation_id(self):
-        return self.of.reservation_id
-
-    def agrees(self, model, alone):
-        return self.expected_code(model.holds[self.reservation_id], self.at) is None
-
-    def is_right(self, model, at, alone):
-        hold = model.holds.get(self.reservation_id)
-        if hold is None:
-            return False
-        code = "P0002" if hold.is_removed else self.expected_code(hold, at)
-        return self.code == code and (code is not None or self.repeats(hold))
-
-
-class Settle(End):
-    sql = "SELECT entry_id, flags, cost, recorded_at FROM settle_tokens(%s, %s, %s, %s)"
-
-    def __init__(self, of, usage):
-        super().__init__(of)
-        self.usage = usage
-
-    @property
-    def parameters(self):
-        return [self.reservation_id, *self.usage]
-
-    def change(self, model, reader):
-        hold = model.holds.get(self.reservation_id)
-        if self.row is None or hold and hold.state == "settled":
-            return None
-        self.at = self.row[3]
-        return self.row[0]
-
-    def expected_code(self, hold, at):
-        if hold.state == "settled":
-            return "TM002" if self.usage != hold.usage else None
-        return "TM003" if hold.state == "released" else \
-            "TM004" if hold.overdue(at) == "gone" else None
-
-    def apply(self, model):
-        hold = model.holds[self.reservation_id]
-        entry_id, flags, paid, _ = self.row
-        expected = {name for name, is_so in (
-            ("overrun", self.usage[0] + self.usage[1] > hold.prompt + hold.completion),
-            ("late", hold.overdue(self.at)),
-            ("same_transaction", self.transaction and self.transaction is hold.transaction
-             and hold.reserved_at >= self.transaction.began)) if is_so}
-        assert set(flags) == expected, (self, expected)
-        model.put(hold, "entry_id", entry_id)
-        model.put(hold, "ended_by", self.transaction)
-        model.end(hold, "settled", self.at, self.usage)
-        assert paid == (cost(hold) if hold.request["model"] else None), self
-
-    def repeats(self, hold):
-        return hold.state == "settled" and self.row[0] == hold.entry_id
-
-
-class Release(End):
-    sql = "SELECT released_at FROM release_tokens(%s)"
-
-    @property
-    def parameters(self):
-        return [self.reservation_id]
-
-    def change(self, model, reader):
-        hold = model.holds.get(self.reservation_id)
-        if self.row is None or hold and hold.state == "released":
-            return None
-        self.at = self.row[0]
-        return "released", self.reservation_id
-
-    def expected_code(self, hold, at):
-        if hold.state == "released":
-            return None
-        return "TM002" if hold.state == "settled" else "TM004" if hold.overdue(at) else None
-
-    def apply(self, model):
-        hold = model.holds[self.reservation_id]
-        model.put(hold, "ended_by", self.transaction)
-        model.end(hold, "released", self.at)
-
-    def repeats(self, hold):
-        return hold.state == "released"
+                                   or model.answer(self.request, at, "all" if alone else "least")
+                                   is None)
 
 
 class Nonsense(Call):

@@ -27,7 +27,8 @@ def compare(model, connection):
         == (len(held), sum(hold.prompt + hold.completion for hold in held))
     ledger = {}
     for tenant, user, calls, tokens, paid in connection.execute(
-            "SELECT tenant, user_id, count(*), sum(prompt_tokens + completion_tokens), "
+            "SELECT tenant, user_id, count(*) FILTER (WHERE kind <> 'correction'), "
+            "sum(prompt_tokens + completion_tokens), "
             "coalesce(sum(cost), 0) FROM token_mgmt.usage_ledger GROUP BY 1, 2").fetchall():
         ledger |= {(tenant, user, "calls"): calls, (tenant, user, "tokens"): tokens,
                    (tenant, user, "cost"): paid}

@@ -12,14 +12,18 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from math import ceil, floor
 
-from books_records import (FOREVER, INPUT, OUTPUT, Flow, Period, asked_completion, charge, cost,
-                           floored, identity, own_time, read, written)
+from books_records import (FOREVER, INPUT, OUTPUT, Flow, Period, asked_completion, at_expiry,
+                           charge, entry, floored, identity, own_time, read, taken, written)
 
 SHARES = {None: Decimal(1), "high": Decimal("0.5"), "medium": Decimal("0.3"), "low": Decimal("0.2")}
 
 
 @dataclass
 class Model:
+    """With_overdue says which holds past their time have expired, where others may end them, too:
+    all of them, none, or those that make the most room or the least. With progress they may be
+    charged more than they held."""
+
     quotas: dict = field(default_factory=dict)
     periods: dict = field(default_factory=dict)
     holds: dict = field(default_factory=dict)
@@ -35,6 +39,8 @@ class Model:
     clock_steps: int = 0
     began: datetime.datetime = None
     undo: list = field(default_factory=list)
+    # How often a run has come to what.
+    counts: Counter = field(default_factory=Counter)
 
     def rollback(self, mark=0):
         while len(self.undo) > mark:
@@ -80,7 +86,7 @@ class Model:
                     chosen[q.scope, q.metric, q.period] = q
         return [(q, names[q.scope]) for q in chosen.values()]
 
-    def carried(self, q, value, start, with_overdue=False):
+    def carried(self, q, value, start, with_overdue=None):
         """What a period that opens now gets from the one before."""
         if not q.carry_over or start == FOREVER or q.created_at >= read(start):
             return Decimal(0)
@@ -96,7 +102,7 @@ class Model:
             period = self.periods[key]
             free += period.carried - period.used - period.held
         if with_overdue:
-            free += self.overdue(key, read(start))
+            free += self.overdue(key, read(start), with_overdue)
         return max(min(q.carry_over, was.carry_over, own, free), 0)
 
     def free(self, q, value, start, at, with_overdue):
@@ -104,13 +110,16 @@ class Model:
         if period is None:
             return q.limit() + self.carried(q, value, start)
         free = q.limit() + period.carried - period.used - period.held
-        return free + self.overdue((q.quota_id, value, start), at) if with_overdue else free
+        return free + self.overdue((q.quota_id, value, start), at, with_overdue)
 
-    def overdue(self, key, at):
-        """What holds past their time have in this period."""
-        return sum(a[5] for hold in self.holds.values()
-                   if hold.state == "held" and hold.expires_at <= at
-                   for a in hold.allocations if a[:3] == key)
+    def overdue(self, key, at, which):
+        """What the expiry of these holds past their time gives back in this period."""
+        given = [a[5] - (charge(a, hold, at_expiry(hold)) if at_expiry(hold) else 0)
+                 for hold in self.holds.values()
+                 if which and hold.state == "held" and hold.expires_at <= at
+                 for a in hold.allocations if a[:3] == key]
+        return sum(amount for amount in given if which == "all" or (amount > 0) == (
+            which == "most"))
 
     def most(self, request, at, with_overdue, starts):
         """The most completion tokens that the fixed quotas have room for in the periods of these
@@ -136,11 +145,12 @@ class Model:
         return most
 
     def answer(self, request, at, with_overdue, starts=None):
-        """The completion that is granted; None: denied."""
+        """The completion that is granted; None: denied. Whoever is alone ends holds past their time
+        only if it is short of tokens, and then all of them."""
         asked = asked_completion(request)
-        most = self.most(request, at, False, starts)
-        if asked > most and with_overdue:
-            most = self.most(request, at, True, starts)
+        most = self.most(request, at, None if with_overdue == "all" else with_overdue, starts)
+        if asked > most and with_overdue == "all":
+            most = self.most(request, at, "all", starts)
         if asked <= most:
             return asked
         if request["on_overflow"] == "refuse" or asked == 0 \
@@ -213,39 +223,35 @@ class Model:
             assert total <= q.burst + q.increase + grown, (q, flow, total, grown)
 
     def charged(self, hold, quota_id, value):
-        """What the hold or its settlement takes from a quota and value, and in which part. What a
-        settlement of this very step took beyond the hold, or for one that was overdue, may have
-        come after the grants."""
-        for a in hold.allocations:
+        """What the hold or its end takes from a quota and value, and in which part. What an end of
+        this very step took beyond what was held or charged before may have come after the
+        grants."""
+        for i, a in enumerate(hold.allocations):
             if a[:2] == (quota_id, value):
-                if hold.state == "held":
-                    yield a[2], a[5]
-                elif hold.state == "settled":
-                    used = charge(a, hold)
-                    if hold.ended_in == self.step:
-                        used = min(used, 0 if hold.was_overdue else a[5])
-                    yield a[2], used
+                now = taken(a, hold)
+                yield a[2], min(now, hold.before[i]) if hold.ended_in == self.step else now
 
-    def end(self, hold, state, at, usage=None):
-        """Gives the hold back and charges what was used, exactly where it was held."""
+    def end(self, hold, state, at, usage=None, charged_at=None):
+        """Gives the hold back and charges what was used, exactly where it was held; of what its
+        expiry was charged for, the difference."""
+        before = [taken(a, hold) for a in hold.allocations]
+        entered = entry(hold)
         was_held = hold.state == "held"
-        self.put(hold, "was_overdue", hold.overdue(at))
+        was_overdue = was_held and hold.overdue(at)
+        self.put(hold, "before", [Decimal(0)] * len(before) if was_overdue else before)
         self.put(hold, "state", state)
         self.put(hold, "usage", usage)
         self.put(hold, "ended_in", self.step)
-        for a in hold.allocations:
-            freed = a[5] if was_held else Decimal(0)
-            used = charge(a, hold) if usage else Decimal(0)
+        for a, was in zip(hold.allocations, before):
+            now = taken(a, hold)
             period = self.periods[a[:3]]
-            self.add(period, "held", -freed)
-            self.add(period, "used", used)
+            self.add(period, "held", -was if was_held else 0)
+            self.add(period, "used", now if was_held else now - was)
             if (a[0], a[1]) in self.flows:
-                self.flow(a[0], a[1], at, used - freed)
-        if usage:
-            who = hold.request["tenant"], hold.request["user_id"]
-            self.record((*who, "calls"), 1)
-            self.record((*who, "tokens"), usage[0] + usage[1])
-            self.record((*who, "cost"), cost(hold))
+                self.flow(a[0], a[1], charged_at if charged_at and now > was else at, now - was)
+        who = hold.request["tenant"], hold.request["user_id"]
+        for what, sum_, was in zip(("calls", "tokens", "cost"), entry(hold), entered):
+            self.record((*who, what), sum_ - was)
 
     def remove(self, hold):
         """Its time of being kept for retries is over; what it has used stays."""

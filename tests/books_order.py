@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from books_calls import DropQuota, Maintain, SetQuota
-from books_records import Period, read
+from books_records import Period, at_expiry, read
 
 
 @dataclass
@@ -27,8 +27,9 @@ class Opened:
         if q is None or q.removed_until and read(start) < q.removed_until:
             return False
         # Carried over is nothing by one that was opened only because the next one was.
-        return self.carried in {0, model.carried(q, name, start, False)} \
-            | ({model.carried(q, name, start, True)} if not alone else set())
+        least, most = (model.carried(q, name, start, which)
+                       for which in ((None, None) if alone else ("least", "most")))
+        return self.carried == 0 or least <= self.carried <= most
 
     def apply(self, model):
         model.insert(model.periods, self.key, Period(self.carried))
@@ -36,17 +37,30 @@ class Opened:
 
 @dataclass
 class Expired:
-    """A hold that somebody has ended since its time was up: when exactly, is not written down."""
+    """A hold that somebody has ended since its time was up: when exactly, is not written down, but
+    that it was not earlier than at and not later than ended. It was charged for its prompt and the
+    progress that was reported; nothing, if none was."""
 
     at: object
     reservation_id: str
+    kind: str
+    tokens: tuple
+    flags: list
+    ended: object
 
     def agrees(self, model, alone):
         hold = model.holds[self.reservation_id]
-        return hold.state == "held" and hold.overdue(self.at)
+        if hold.state != "held" or not hold.overdue(self.at):
+            return False
+        if hold.progress is None:
+            return self.kind is None
+        flags = {"expired", "estimated"} | ({"overrun"} if hold.progress > hold.completion else set())
+        return (self.kind, self.tokens, set(self.flags)) == ("expiry", at_expiry(hold), flags)
 
     def apply(self, model):
-        model.end(model.holds[self.reservation_id], "expired", self.at)
+        hold = model.holds[self.reservation_id]
+        model.counts["expired, charged" if at_expiry(hold) else "expired"] += 1
+        model.end(hold, "expired", self.at, at_expiry(hold), self.ended)
 
 
 @dataclass
@@ -72,10 +86,13 @@ def opened(model, reader, versions):
             if tuple(key) not in model.periods and key[0] in fixed]
 
 
-def expired(model, reader):
-    return [Expired(at, reservation_id) for at, reservation_id in reader.execute(
-        "SELECT ended_at, reservation_id::text FROM token_mgmt.reservation "
-        "WHERE state = 'expired'").fetchall() if model.holds[reservation_id].state == "held"]
+def expired(model, reader, ended):
+    return [Expired(at, reservation_id, kind, tuple(tokens), flags, ended)
+            for at, reservation_id, kind, *tokens, flags in reader.execute(
+                "SELECT ended_at, reservation_id::text, (entry).kind, (entry).prompt_tokens, "
+                "(entry).completion_tokens, (entry).cached_tokens, (entry).flags "
+                "FROM token_mgmt.reservation WHERE state = 'expired'").fetchall()
+            if model.holds[reservation_id].state == "held"]
 
 
 def removed(model, reader, at):
@@ -102,7 +119,7 @@ def bring_up_to_date(model, reader, calls, ended, alone):
             waiting.append(call)
     in_order = [*changes.values(), *opened(model, reader, versions)]
     in_order.sort(key=lambda change: change.at)
-    in_order += expired(model, reader)
+    in_order += expired(model, reader, ended)
     has_maintained = any(isinstance(call, Maintain) for call in calls)
     if has_maintained:
         in_order += removed(model, reader, ended)

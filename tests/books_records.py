@@ -113,12 +113,16 @@ class Hold:
     expires_at: datetime.datetime
     transaction: object
     state: str = "held"
+    # Completion tokens that were reported of a stream.
+    progress: int = None
+    # What it was charged for: by its settlement, or by its expiry if progress was reported.
     usage: tuple = None
     entry_id: int = None
-    # The step of the run, and the transaction, in which it ended last.
+    # The step of the run in which it ended last, and what it took from each allocation before.
     ended_in: int = None
+    before: list = None
+    # The transaction that ended it last.
     ended_by: object = None
-    was_overdue: str = None
     is_removed: bool = False
 
     def overdue(self, at):
@@ -150,16 +154,35 @@ def identity(request):
     return request["tenant"], request["user_id"], request["request_id"]
 
 
-def charge(allocation, hold):
+def taken(allocation, hold):
+    """What a reservation holds of it, or was charged in it."""
+    if hold.state == "held":
+        return allocation[5]
+    return charge(allocation, hold, hold.usage) if hold.usage else Decimal(0)
+
+
+def charge(allocation, hold, usage):
     _, _, _, metric, weight, _ = allocation
-    prompt, completion, cached = hold.usage
+    prompt, completion, cached = usage
     if metric == "tokens":
         return prompt + completion - cached * (1 - weight)
-    return cost(hold) if metric == "cost" else Decimal(1)
+    return cost(hold, usage) if metric == "cost" else Decimal(1)
 
 
-def cost(hold):
-    prompt, completion, cached = hold.usage
+def at_expiry(hold):
+    """What its expiry is charged for: nothing, unless a stream had come so far."""
+    return None if hold.progress is None else (hold.prompt, hold.progress, 0)
+
+
+def entry(hold):
+    """Its sums in the ledger: calls, tokens, cost."""
+    if hold.usage is None:
+        return 0, 0, Decimal(0)
+    return 1, hold.usage[0] + hold.usage[1], cost(hold, hold.usage)
+
+
+def cost(hold, usage):
+    prompt, completion, cached = usage
     if not hold.request["model"]:
         return Decimal(0)
     return (prompt - cached) * INPUT + cached * CACHED + completion * OUTPUT

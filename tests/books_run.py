@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 
 from books import sqlstate, value
-from books_calls import DropQuota, Heat, Maintain, Nonsense, Release, Reserve, SetQuota, Settle
+from books_calls import DropQuota, Heat, Maintain, Nonsense, Reserve, SetQuota
+from books_ends import Release, Report, Settle
 from books_model import Model
 from books_order import bring_up_to_date
 from books_records import FOREVER, LATE, Hold, asked_completion
@@ -34,7 +35,7 @@ class Run:
         self.observer = database.connect(options="-c timezone=UTC")
         self.latest = self.now()
         self.request_number = 0
-        self.counts = {}
+        self.counts = self.model.counts
 
     def close(self):
         self.pool.shutdown()
@@ -67,7 +68,7 @@ class Run:
         return value(self.observer, "SELECT clock_timestamp()")
 
     def count(self, what):
-        self.counts[what] = self.counts.get(what, 0) + 1
+        self.counts[what] += 1
 
     def follow(self, calls, reader, alone):
         """Brings the model up to date with calls that have been answered."""
@@ -118,9 +119,9 @@ class Run:
         """Those of which this session sees the present state."""
         return list(holds)
 
-    def choose_hold(self):
+    def choose_hold(self, states=("held", "expired")):
         holds = self.visible(self.model.holds.values())
-        open_ones = [hold for hold in holds if hold.state in ("held", "expired")
+        open_ones = [hold for hold in holds if hold.state in states
                      and hold.overdue(self.model.began) != "gone"]
         kept = [hold for hold in holds if not hold.is_removed]
         drawn = self.rng.random()
@@ -156,6 +157,12 @@ class Run:
     def release(self, hold=None):
         hold = hold or self.choose_hold()
         return [Release(hold)] if hold else []
+
+    def report(self, hold=None):
+        hold = hold or self.choose_hold(["held"])
+        if hold is None:
+            return []
+        return [Report(hold, self.rng.randint(0, 2 * asked_completion(hold.request)))]
 
     def nonsense(self):
         return [Nonsense(*self.rng.choice([
@@ -199,9 +206,9 @@ def play(run, name, seconds):
             run.step()
             done += 1
     except BaseException:
-        print(f"{name}: step {done} ({run.last}), {run.counts}")
+        print(f"{name}: step {done} ({run.last}), {dict(run.counts)}")
         raise
     finally:
         run.close()
-    print(f"{name}: {done} steps, {run.counts}")
+    print(f"{name}: {done} steps, {dict(run.counts)}")
     assert done >= (steps or 30)

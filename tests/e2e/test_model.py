@@ -15,8 +15,9 @@ from threading import Barrier
 import pytest
 
 from books import value
-from books_calls import End, Reserve
+from books_calls import Reserve
 from books_comparison import compare
+from books_ends import End
 from books_run import FIRST, Run, play
 from timed_cluster import TimedCluster
 
@@ -47,8 +48,8 @@ class InTurn(Run):
         inside = self.inside is not None and rng.random() < 0.6
         self.connection = self.inside if inside else rng.choice(
             [session for session in self.sessions if session is not self.inside])
-        choices = {self.reserve: 40, self.settle: 22, self.release: 8, self.retry: 6,
-                   self.nonsense: 3}
+        choices = {self.reserve: 40, self.settle: 22, self.release: 8, self.report: 12,
+                   self.retry: 6, self.nonsense: 3}
         if inside:
             choices |= {self.commit: 15, self.roll_back: 8}
         else:
@@ -172,7 +173,8 @@ class AtOnce(Run):
         if self.rng.random() < 0.5:
             hold = self.choose_hold()
             for n in range(self.rng.randint(2, 5) if hold else 0):
-                scripts[n].calls = self.rng.choice([self.settle, self.release])(hold)
+                scripts[n].calls = self.rng.choice(
+                    [self.settle, self.release, self.report])(hold)
         if self.rng.random() < 0.3:
             self.request_number += 1
             call, = self.reserve()
@@ -189,15 +191,15 @@ class AtOnce(Run):
 
     def script(self):
         rng = self.rng
-        works = {self.reserve: 50, self.settle: 22, self.release: 8, self.retry: 8,
-                 self.nonsense: 1}
+        works = {self.reserve: 50, self.settle: 22, self.release: 8, self.report: 12,
+                 self.retry: 8, self.nonsense: 1}
         calls = rng.choices(list(works), list(works.values()))[0]() or self.reserve()
         if rng.random() < 0.8:
             return Script(calls, timeout=rng.randint(1, 30) if rng.random() < 0.05 else 0)
         calls += rng.choice([self.reserve, self.settle, self.retry])()
         reserved = [call for call in calls if isinstance(call, Reserve)]
         if reserved and rng.random() < 0.5:
-            calls += rng.choice([self.settle, self.release])(reserved[0])
+            calls += rng.choice([self.settle, self.release, self.report])(reserved[0])
         return Script(calls, Transaction(), rng.random() < 0.6)
 
     def round(self, scripts):

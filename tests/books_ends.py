@@ -1,0 +1,134 @@
+"""What a run asks of one reservation (e2e/test_model.py): that it ends, or that it lasts."""
+
+from books_calls import Call
+from books_records import cost
+
+
+class End(Call):
+    """Of a reservation, or of one that a call before it in the same transaction makes."""
+
+    def __init__(self, of):
+        self.of = of
+
+    @property
+    def reservation_id(self):
+        return self.of.reservation_id
+
+    def agrees(self, model, alone):
+        return self.expected_code(model.holds[self.reservation_id], self.at) is None
+
+    def is_right(self, model, at, alone):
+        hold = model.holds.get(self.reservation_id)
+        if hold is None:
+            return False
+        code = "P0002" if hold.is_removed else self.expected_code(hold, at)
+        return self.code == code and (code is not None or self.repeats(hold))
+
+
+class Settle(End):
+    sql = "SELECT entry_id, flags, cost, recorded_at FROM settle_tokens(%s, %s, %s, %s)"
+
+    def __init__(self, of, usage):
+        super().__init__(of)
+        self.usage = usage
+
+    @property
+    def parameters(self):
+        return [self.reservation_id, *self.usage]
+
+    def change(self, model, reader):
+        hold = model.holds.get(self.reservation_id)
+        if self.row is None or hold and hold.state == "settled":
+            return None
+        self.at = self.row[3]
+        return self.row[0]
+
+    def expected_code(self, hold, at):
+        if hold.state == "settled":
+            return "TM002" if self.usage != hold.usage else None
+        return "TM003" if hold.state == "released" else \
+            "TM004" if hold.overdue(at) == "gone" else None
+
+    def apply(self, model):
+        hold = model.holds[self.reservation_id]
+        entry_id, flags, paid, _ = self.row
+        expected = {name for name, is_so in (
+            ("overrun", self.usage[0] + self.usage[1] > hold.prompt + hold.completion),
+            ("late", hold.overdue(self.at)),
+            ("same_transaction", self.transaction and self.transaction is hold.transaction
+             and hold.reserved_at >= self.transaction.began)) if is_so}
+        assert set(flags) == expected, (self, expected)
+        model.counts["corrected"] += hold.usage is not None
+        model.put(hold, "entry_id", entry_id)
+        model.put(hold, "ended_by", self.transaction)
+        model.end(hold, "settled", self.at, self.usage)
+        assert paid == (cost(hold, self.usage) if hold.request["model"] else None), self
+
+    def repeats(self, hold):
+        return hold.state == "settled" and self.row[0] == hold.entry_id
+
+
+class Release(End):
+    sql = "SELECT released_at FROM release_tokens(%s)"
+
+    @property
+    def parameters(self):
+        return [self.reservation_id]
+
+    def change(self, model, reader):
+        hold = model.holds.get(self.reservation_id)
+        if self.row is None or hold and hold.state == "released":
+            return None
+        self.at = self.row[0]
+        return "released", self.reservation_id
+
+    def expected_code(self, hold, at):
+        if hold.state == "released":
+            return None
+        return "TM002" if hold.state == "settled" else "TM004" if hold.overdue(at) else None
+
+    def apply(self, model):
+        hold = model.holds[self.reservation_id]
+        model.put(hold, "ended_by", self.transaction)
+        model.end(hold, "released", self.at)
+
+    def repeats(self, hold):
+        return hold.state == "released"
+
+
+class Last(End):
+    """Only of what still holds. Its instant is read when it is done; what it looked at before may
+    have been before the reservation's time was up."""
+
+    def expected_code(self, hold, at):
+        return "TM002" if hold.state == "settled" else "TM003" if hold.state == "released" else \
+            "TM004" if hold.overdue(at) else None
+
+    def agrees(self, model, alone):
+        return self.expected_code(model.holds[self.reservation_id], model.began) is None
+
+    def change(self, model, reader):
+        if self.row is None:
+            return None
+        *self.granted, self.expires_at, self.at = self.row
+        return "lasts", id(self)
+
+
+class Report(Last):
+    """How far a stream has come: the greatest report counts."""
+
+    sql = "SELECT prompt_tokens, completion_tokens, expires_at, clock_timestamp() " \
+        "FROM report_progress(%s, %s)"
+
+    def __init__(self, of, tokens):
+        super().__init__(of)
+        self.tokens = tokens
+
+    @property
+    def parameters(self):
+        return [self.reservation_id, self.tokens]
+
+    def apply(self, model):
+        hold = model.holds[self.reservation_id]
+        assert (*self.granted, self.expires_at) == (hold.prompt, hold.completion, hold.expires_at)
+        model.put(hold, "progress", max(hold.progress or 0, self.tokens))
