@@ -60,7 +60,7 @@ class Settle(End):
         assert set(flags) == expected, (self, expected)
         model.counts["corrected"] += hold.usage is not None
         model.put(hold, "entry_id", entry_id)
-        model.put(hold, "ended_by", self.transaction)
+        model.put(hold, "changed_by", self.transaction)
         model.end(hold, "settled", self.at, self.usage)
         assert paid == (cost(hold, self.usage) if hold.request["model"] else None), self
 
@@ -89,7 +89,7 @@ class Release(End):
 
     def apply(self, model):
         hold = model.holds[self.reservation_id]
-        model.put(hold, "ended_by", self.transaction)
+        model.put(hold, "changed_by", self.transaction)
         model.end(hold, "released", self.at)
 
     def repeats(self, hold):
@@ -132,3 +132,28 @@ class Report(Last):
         hold = model.holds[self.reservation_id]
         assert (*self.granted, self.expires_at) == (hold.prompt, hold.completion, hold.expires_at)
         model.put(hold, "progress", max(hold.progress or 0, self.tokens))
+
+
+class Extend(Last):
+    """It holds for so long from now, and never for less than it did."""
+
+    sql = "SELECT prompt_tokens, completion_tokens, expires_at, clock_timestamp() " \
+        "FROM extend_reservation(%s, %s)"
+
+    def __init__(self, of, ttl):
+        super().__init__(of)
+        self.ttl = ttl
+
+    @property
+    def parameters(self):
+        return [self.reservation_id, self.ttl]
+
+    def apply(self, model):
+        hold = model.holds[self.reservation_id]
+        assert self.granted == [hold.prompt, hold.completion]
+        assert self.expires_at == hold.expires_at or self.expires_at > hold.expires_at \
+            and model.began <= self.expires_at - self.ttl <= self.at, (self, hold)
+        assert self.expires_at >= model.began + self.ttl
+        model.counts["lasts longer"] += self.expires_at > hold.expires_at
+        model.put(hold, "changed_by", self.transaction)
+        model.put(hold, "expires_at", self.expires_at)

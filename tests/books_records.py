@@ -121,8 +121,8 @@ class Hold:
     # The step of the run in which it ended last, and what it took from each allocation before.
     ended_in: int = None
     before: list = None
-    # The transaction that ended it last.
-    ended_by: object = None
+    # The transaction that ended or extended it last.
+    changed_by: object = None
     is_removed: bool = False
 
     def overdue(self, at):

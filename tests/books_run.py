@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from books import sqlstate, value
 from books_calls import DropQuota, Heat, Maintain, Nonsense, Reserve, SetQuota
-from books_ends import Release, Report, Settle
+from books_ends import Extend, Release, Report, Settle
 from books_model import Model
 from books_order import bring_up_to_date
 from books_records import FOREVER, LATE, Hold, asked_completion
@@ -163,6 +163,11 @@ class Run:
         if hold is None:
             return []
         return [Report(hold, self.rng.randint(0, 2 * asked_completion(hold.request)))]
+
+    def extend(self, hold=None):
+        hold = hold or self.choose_hold(["held"])
+        ttl = timedelta(seconds=self.rng.choice([3, 900, 6 * 24 * 3600]))
+        return [Extend(hold, ttl)] if hold else []
 
     def nonsense(self):
         return [Nonsense(*self.rng.choice([

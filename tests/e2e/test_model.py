@@ -49,7 +49,7 @@ class InTurn(Run):
         self.connection = self.inside if inside else rng.choice(
             [session for session in self.sessions if session is not self.inside])
         choices = {self.reserve: 40, self.settle: 22, self.release: 8, self.report: 12,
-                   self.retry: 6, self.nonsense: 3}
+                   self.extend: 8, self.retry: 6, self.nonsense: 3}
         if inside:
             choices |= {self.commit: 15, self.roll_back: 8}
         else:
@@ -80,9 +80,10 @@ class InTurn(Run):
                 or hold.transaction is not self.transaction]
 
     def known(self, holds):
-        """Others do not see what the open transaction has ended; a retry does not wait for it."""
+        """Others do not see what the open transaction has ended or extended; a retry does not wait
+        for it."""
         return [hold for hold in self.visible(holds) if self.inside in (None, self.connection)
-                or hold.ended_by is not self.transaction]
+                or hold.changed_by is not self.transaction]
 
     def attempt(self, work, inside):
         """With a timeout at times; in a transaction, with a savepoint or all is lost."""
@@ -174,7 +175,7 @@ class AtOnce(Run):
             hold = self.choose_hold()
             for n in range(self.rng.randint(2, 5) if hold else 0):
                 scripts[n].calls = self.rng.choice(
-                    [self.settle, self.release, self.report])(hold)
+                    [self.settle, self.release, self.report, self.extend])(hold)
         if self.rng.random() < 0.3:
             self.request_number += 1
             call, = self.reserve()
@@ -192,7 +193,7 @@ class AtOnce(Run):
     def script(self):
         rng = self.rng
         works = {self.reserve: 50, self.settle: 22, self.release: 8, self.report: 12,
-                 self.retry: 8, self.nonsense: 1}
+                 self.extend: 8, self.retry: 8, self.nonsense: 1}
         calls = rng.choices(list(works), list(works.values()))[0]() or self.reserve()
         if rng.random() < 0.8:
             return Script(calls, timeout=rng.randint(1, 30) if rng.random() < 0.05 else 0)
