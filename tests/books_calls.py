@@ -6,13 +6,16 @@ from decimal import Decimal
 import psycopg
 
 from books import row
-from books_records import Hold, Quota, asked_completion, identity
-from books_requests import REQUEST
+from books_records import Hold, Quota, asked_completion, cost, identity
+from books_requests import RECORD, REQUEST
 
 # What a session meets where another one has rows locked, or a timeout: nothing has happened then.
 BROKEN_OFF = {"55P03", "57014", "40P01"}
 RESERVE = "SELECT reservation_id::text, status, prompt_tokens, completion_tokens, warnings " \
     "FROM {}(%s" + "".join(f", {name} => %s" for name in REQUEST[1:]) + ")"
+RECORD_USAGE = "SELECT reservation_id::text, entry_id, prompt_tokens, completion_tokens, " \
+    "cached_tokens, cost, flags, kind FROM record_usage(%s" \
+    + "".join(f", {name} => %s" for name in RECORD[1:]) + ")"
 SET_QUOTA = "SELECT quota_id, tenant, scope, value, metric, period, kind, amount, burst, " \
     "time_zone, carry_over, is_soft, cached_weight, CASE WHEN increase_until > " \
     "clock_timestamp() THEN increase ELSE 0 END, created_at, removed_until, version, " \
@@ -65,6 +68,16 @@ class Call:
         return self.code is None
 
 
+def stored(reader, reservation_id):
+    """When it was reserved, when it expires, and where it holds."""
+    at, expires_at, allocations = row(
+        reader, "SELECT reserved_at, expires_at, to_jsonb(ARRAY(SELECT ARRAY[a.quota_id::text, "
+        "a.scope_value, a.starts_at::text, a.metric, coalesce(a.cached_weight, 1)::text, "
+        "a.amount::text] FROM unnest(r.allocations) a)) FROM token_mgmt.reservation r "
+        "WHERE r.reservation_id = %s", [reservation_id])
+    return at, expires_at, [(int(a[0]), *a[1:4], Decimal(a[4]), Decimal(a[5])) for a in allocations]
+
+
 class Reserve(Call):
     def __init__(self, request, is_raising):
         self.request = request
@@ -86,15 +99,9 @@ class Reserve(Call):
     def change(self, model, reader):
         if self.reservation_id is None or self.reservation_id in model.holds:
             return None
-        self.at, expires_at, allocations = row(
-            reader, "SELECT reserved_at, expires_at, to_jsonb(ARRAY(SELECT ARRAY[a.quota_id::text, "
-            "a.scope_value, a.starts_at::text, a.metric, coalesce(a.cached_weight, 1)::text, "
-            "a.amount::text] FROM unnest(r.allocations) a)) FROM token_mgmt.reservation r "
-            "WHERE r.reservation_id = %s", [self.reservation_id])
-        self.hold = Hold(
-            self.reservation_id, self.request, *self.row[2:4], self.at,
-            [(int(a[0]), *a[1:4], Decimal(a[4]), Decimal(a[5])) for a in allocations],
-            expires_at, self.transaction)
+        self.at, expires_at, allocations = stored(reader, self.reservation_id)
+        self.hold = Hold(self.reservation_id, self.request, *self.row[2:4], self.at, allocations,
+                         expires_at, self.transaction)
         return self.reservation_id
 
     def agrees(self, model, alone):
@@ -138,6 +145,63 @@ class Reserve(Call):
         return self.is_denied and (any(q.kind != "fixed" for q, _ in wanted)
                                    or model.answer(self.request, at, "all" if alone else "least")
                                    is None)
+
+
+class Record(Call):
+    """A call that was never reserved."""
+
+    sql = RECORD_USAGE
+
+    def __init__(self, request):
+        self.request = request
+        self.parameters = [request[name] for name in RECORD]
+        self.usage = request["prompt_tokens"], request["completion_tokens"], \
+            request["cached_tokens"]
+
+    def change(self, model, reader):
+        if self.row is None or self.row[0] in model.holds:
+            return None
+        self.at, expires_at, allocations = stored(reader, self.row[0])
+        self.hold = Hold(self.row[0], self.request, *self.usage[:2], self.at, allocations,
+                         expires_at, self.transaction, entry_id=self.row[1],
+                         changed_by=self.transaction)
+        return self.row[0]
+
+    def agrees(self, model, alone):
+        wanted = model.wanted(self.request)
+        if {a[:2] for a in self.hold.allocations} != {(q.quota_id, name) for q, name in wanted}:
+            return False
+        # Holds past their time are not ended by it, but maybe by others.
+        least, most = (self.is_over(model, which)
+                       for which in ((None, None) if alone else ("most", "least")))
+        is_over = "overrun" in self.row[6]
+        return is_over >= least and (
+            is_over <= most or any(q.kind != "fixed" and not q.is_soft for q, _ in wanted))
+
+    def is_over(self, model, with_overdue):
+        """Whether it takes more than a quota has left, and is not only to be warned by it."""
+        return any(
+            q.kind == "fixed" and not q.is_soft
+            and a[5] > max(model.free(q, a[1], a[2], self.at, with_overdue), 0)
+            for a in self.hold.allocations for q in [model.quotas[a[0]]])
+
+    def apply(self, model):
+        _, _, *usage, paid, flags, kind = self.row
+        assert kind == "usage" and set(flags) - {"overrun"} == {"unreserved"}, self
+        assert tuple(usage) == self.usage, self
+        assert paid == (None if not self.request["model"] and self.request["cost"] is None
+                        else cost(self.hold, self.usage)), self
+        model.counts["recorded overrun"] += "overrun" in flags
+        model.spend(self.hold, self.usage)
+
+    def is_right(self, model, at, alone):
+        earlier = model.requests.get(identity(self.request))
+        if earlier:
+            return self.code == "TM005" if earlier.request != self.request else \
+                self.row is not None and self.row[:2] == (earlier.reservation_id, earlier.entry_id)
+        return self.code == "22023" and not self.request["model"] \
+            and self.request["cost"] is None \
+            and any(q.metric == "cost" for q, _ in model.wanted(self.request))
 
 
 class Nonsense(Call):

@@ -159,16 +159,32 @@ class Model:
         return most
 
     def grant(self, hold):
+        for q, a in self.enter(hold):
+            assert a[5] == {
+                "tokens": hold.prompt + hold.completion, "requests": 1,
+                "cost": hold.prompt * INPUT + hold.completion * OUTPUT}[q.metric], a
+            if q.kind != "fixed" and not q.is_soft:
+                self.unchecked.append((q, a[1], a[2], hold.reserved_at))
+            self.add(self.periods[a[:3]], "held", a[5])
+
+    def spend(self, hold, usage):
+        """What was never reserved is charged to all quotas that apply, whatever they have left."""
+        hold.state, hold.usage, hold.ended_in = "settled", usage, self.step
+        hold.before = [Decimal(0)] * len(hold.allocations)
+        for q, a in self.enter(hold):
+            assert a[5] == taken(a, hold), (a, hold)
+            self.add(self.periods[a[:3]], "used", a[5])
+        self.write(hold, (0, 0, Decimal(0)))
+
+    def enter(self, hold):
+        """A reservation that is new, in the periods that its quotas are in at that moment."""
         self.insert(self.holds, hold.reservation_id, hold)
         if hold.request["request_id"]:
             self.insert(self.requests, identity(hold.request), hold)
         wanted = {(q.quota_id, value): q for q, value in self.wanted(hold.request)}
         assert {a[:2] for a in hold.allocations} == set(wanted)
-        for quota_id, value, start, metric, _, amount in hold.allocations:
+        for quota_id, value, start, _, _, amount in hold.allocations:
             q = wanted[quota_id, value]
-            assert amount == {
-                "tokens": hold.prompt + hold.completion, "requests": 1,
-                "cost": hold.prompt * INPUT + hold.completion * OUTPUT}[metric], (metric, amount)
             if q.kind == "fixed":
                 # Where the clock was set back, a period that is still there serves again.
                 assert start in (q.start(hold.reserved_at), q.start_by_clock(hold.reserved_at)), \
@@ -177,12 +193,9 @@ class Model:
                 assert start == self.window_part(q, value, hold.reserved_at), (start, hold)
             else:
                 self.flow(quota_id, value, hold.reserved_at, amount)
-            if q.kind != "fixed" and not q.is_soft:
-                self.unchecked.append((q, value, start, hold.reserved_at))
             if q.kind != "fixed" and (quota_id, value, start) not in self.periods:
                 self.insert(self.periods, (quota_id, value, start), Period())
-            period = self.periods[quota_id, value, start]
-            self.add(period, "held", amount)
+        return [(wanted[a[:2]], a) for a in hold.allocations]
 
     def window_part(self, q, value, at):
         """Start of the part that is taken from: never an earlier one than the last time."""
@@ -249,6 +262,10 @@ class Model:
             self.add(period, "used", now if was_held else now - was)
             if (a[0], a[1]) in self.flows:
                 self.flow(a[0], a[1], charged_at if charged_at and now > was else at, now - was)
+        self.write(hold, entered)
+
+    def write(self, hold, entered):
+        """Into the ledger goes what it has not yet had of this entry."""
         who = hold.request["tenant"], hold.request["user_id"]
         for what, sum_, was in zip(("calls", "tokens", "cost"), entry(hold), entered):
             self.record((*who, what), sum_ - was)

@@ -183,6 +183,8 @@ def entry(hold):
 
 def cost(hold, usage):
     prompt, completion, cached = usage
+    if hold.request.get("cost") is not None:
+        return hold.request["cost"]
     if not hold.request["model"]:
         return Decimal(0)
     return (prompt - cached) * INPUT + cached * CACHED + completion * OUTPUT

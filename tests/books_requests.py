@@ -26,6 +26,8 @@ RULES = [  # tenant, scope, value, metric, period, kinds, options
 REQUEST = ["user_id", "prompt_tokens", "completion_tokens", "model", "priority", "api_key", "team",
            "session_id", "agent", "endpoint", "request_id", "min_completion_tokens", "on_overflow",
            "tenant", "ttl"]
+RECORD = ["user_id", "prompt_tokens", "completion_tokens", "cached_tokens", "model", "cost",
+          "priority", "api_key", "team", "session_id", "agent", "endpoint", "request_id", "tenant"]
 
 
 def random_request(rng, number):
@@ -48,6 +50,16 @@ def random_request(rng, number):
         "on_overflow": rng.choice(["reduce", "refuse"]),
         "ttl": rng.choice([None] * 5 + [timedelta(seconds=4), timedelta(days=2)]),
     }
+
+
+def random_record(rng, number):
+    """Of a call that was made already: small, or quotas would only be overrun."""
+    request = random_request(rng, number)
+    prompt, completion = rng.choice([0, 1, 20, 150]), rng.choice([0, 1, 10, 60])
+    return {name: request.get(name) for name in RECORD} | {
+        "prompt_tokens": prompt, "completion_tokens": completion,
+        "cached_tokens": rng.randint(0, prompt),
+        "cost": rng.choice([None, None, Decimal(completion) / 100000])}
 
 
 def random_rule(rng):

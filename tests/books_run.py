@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 
 from books import sqlstate, value
-from books_calls import DropQuota, Heat, Maintain, Nonsense, Reserve, SetQuota
+from books_calls import DropQuota, Heat, Maintain, Nonsense, Record, Reserve, SetQuota
 from books_ends import Extend, Release, Report, Settle
 from books_model import Model
 from books_order import bring_up_to_date
 from books_records import FOREVER, LATE, Hold, asked_completion
-from books_requests import random_request, random_rule
+from books_requests import random_record, random_request, random_rule
 from timed_cluster import UTC, TimedCluster
 
 # The days on which clocks change in Europe/Berlin and Australia/Lord_Howe, and a month's ends.
@@ -132,6 +132,10 @@ class Run:
         self.request_number += 1
         return [Reserve(random_request(self.rng, self.request_number), self.rng.random() < 0.3)]
 
+    def record(self):
+        self.request_number += 1
+        return [Record(random_record(self.rng, self.request_number))]
+
     def retry(self):
         holds = self.known(self.model.requests.values())
         if not holds:
@@ -139,7 +143,7 @@ class Run:
         request = dict(self.rng.choice(holds).request)
         if self.rng.random() < 0.3:
             request["prompt_tokens"] += 1
-        return [Reserve(request, False)]
+        return [again(request)]
 
     def random_usage(self, request):
         most = self.rng.choice([1, 1, 3])
@@ -198,6 +202,10 @@ class Run:
             return []
         quota_id, name = self.rng.choice(values)
         return [Heat(self.model.quotas[quota_id].tenant, quota_id, name), Maintain()]
+
+
+def again(request):
+    return Record(request) if "cost" in request else Reserve(request, False)
 
 
 def play(run, name, seconds):

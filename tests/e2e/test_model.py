@@ -18,7 +18,7 @@ from books import value
 from books_calls import Reserve
 from books_comparison import compare
 from books_ends import End
-from books_run import FIRST, Run, play
+from books_run import FIRST, Run, again, play
 from timed_cluster import TimedCluster
 
 SECONDS = 22
@@ -49,7 +49,7 @@ class InTurn(Run):
         self.connection = self.inside if inside else rng.choice(
             [session for session in self.sessions if session is not self.inside])
         choices = {self.reserve: 40, self.settle: 22, self.release: 8, self.report: 12,
-                   self.extend: 8, self.retry: 6, self.nonsense: 3}
+                   self.extend: 6, self.record: 5, self.retry: 6, self.nonsense: 3}
         if inside:
             choices |= {self.commit: 15, self.roll_back: 8}
         else:
@@ -178,12 +178,12 @@ class AtOnce(Run):
                     [self.settle, self.release, self.report, self.extend])(hold)
         if self.rng.random() < 0.3:
             self.request_number += 1
-            call, = self.reserve()
+            call, = self.rng.choice([self.reserve, self.reserve, self.record])()
             call.request["request_id"] = f"r{self.request_number}"
             for n in range(5, 8):
                 request = dict(call.request)
                 request["prompt_tokens"] += self.rng.random() < 0.2
-                scripts[n].calls = [Reserve(request, False)]
+                scripts[n].calls = [again(request)]
         others = {self.maintain: 4, self.heat: 2, self.set_quota: 5, self.drop_quota: 2, None: 8}
         work = self.rng.choices(list(others), list(others.values()))[0]
         if work:
@@ -193,7 +193,7 @@ class AtOnce(Run):
     def script(self):
         rng = self.rng
         works = {self.reserve: 50, self.settle: 22, self.release: 8, self.report: 12,
-                 self.extend: 8, self.retry: 8, self.nonsense: 1}
+                 self.extend: 6, self.record: 5, self.retry: 8, self.nonsense: 1}
         calls = rng.choices(list(works), list(works.values()))[0]() or self.reserve()
         if rng.random() < 0.8:
             return Script(calls, timeout=rng.randint(1, 30) if rng.random() < 0.05 else 0)
