@@ -96,6 +96,9 @@ BEGIN
         SELECT DISTINCT p.scope_value FROM token_mgmt.quota_period p
         WHERE p.tenant = q.tenant AND p.quota_id = q.quota_id AND p.used <> p.credited
             AND p.ends_at > clock_timestamp() AND coalesce(p.scope_value = only_value, true)
+            -- One that has got a quota of its own is not of * any more.
+            AND EXISTS (SELECT FROM token_mgmt._quota_wanted(q.tenant, q.quota_id, p.scope_value,
+                clock_timestamp()))
         ORDER BY p.scope_value
     LOOP
         given := given + token_mgmt._give_back(q.tenant, q.quota_id, scope_value);

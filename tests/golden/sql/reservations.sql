@@ -92,6 +92,13 @@ SELECT token_mgmt.reset_quota('user', '*', 'hour', options => '{"value": "eva"}'
 SELECT value, used, held, remaining FROM token_mgmt.quota_status WHERE scope = 'user' AND kind = 'sliding' ORDER BY value;
 DELETE FROM token_mgmt.quota_period WHERE used = 70;
 SELECT token_mgmt.reset_quota('user', '*', 'hour') AS others;
+-- One that has got a quota of its own is not of * any more.
+SELECT total_tokens FROM record_usage('kim', 10);
+SELECT total_tokens FROM record_usage('lee', 20);
+SELECT amount FROM token_mgmt.set_quota('user', 'kim', 'hour', 50);
+SELECT token_mgmt.reset_quota('user', '*', 'hour');
+SELECT value, used, held FROM token_mgmt.quota_status WHERE value IN ('kim', 'lee') ORDER BY quota_id, value;
+SELECT token_mgmt.drop_quota('user', 'kim', 'hour');
 SELECT token_mgmt.drop_quota('user', '*', 'hour');
 SELECT amount FROM token_mgmt.set_quota('user', 'bea', '100 days', 800, options => '{"kind": "bucket"}');
 SELECT total_tokens FROM record_usage('bea', 500);
