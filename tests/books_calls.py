@@ -1,6 +1,7 @@
 """What a run asks of the books (e2e/test_model.py): a call keeps its answer, and says whether the
 model agrees with it, and what it does to the model."""
 
+import json
 from decimal import Decimal
 
 import psycopg
@@ -245,6 +246,33 @@ class DropQuota(Call):
     def changed(self, quotas):
         assert self.row == (True,)
         return {quota_id: q for quota_id, q in quotas.items() if quota_id != self.quota_id}
+
+
+class Reset(Call):
+    """Gives back what is used in the current period of all values to which a quota applies, or
+    of one."""
+
+    sql = "SELECT token_mgmt.reset_quota(%s, %s, %s, %s, %s, %s)"
+
+    def __init__(self, key, name=None):
+        self.key, self.name = key, name
+        tenant, scope, of, metric, period = key
+        self.parameters = [scope, of, period, metric, tenant,
+                           json.dumps({"value": name} if name else {})]
+
+    def quota(self, model):
+        return next((q for q in model.quotas.values() if q.key() == self.key), None)
+
+    def is_right(self, model, at, alone):
+        q = self.quota(model)
+        if q is None:
+            return self.code == "P0002"
+        names = {key[1] for key in model.periods if key[0] == q.quota_id}
+        # With others somebody may have used some since.
+        return self.code is None and (not alone or all(
+            model.periods[key].used == model.periods[key].credited
+            for name in names if self.name in (None, name) and model.applies(q, name)
+            for key in model.current(q, name, at)))
 
 
 class Maintain(Call):

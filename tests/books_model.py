@@ -100,7 +100,7 @@ class Model:
         own = free = was.limit()
         if key in self.periods:
             period = self.periods[key]
-            free += period.carried - period.used - period.held
+            free += period.carried - period.counted()
         if with_overdue:
             free += self.overdue(key, read(start), with_overdue)
         return max(min(q.carry_over, was.carry_over, own, free), 0)
@@ -109,7 +109,7 @@ class Model:
         period = self.periods.get((q.quota_id, value, start))
         if period is None:
             return q.limit() + self.carried(q, value, start)
-        free = q.limit() + period.carried - period.used - period.held
+        free = q.limit() + period.carried - period.counted()
         return free + self.overdue((q.quota_id, value, start), at, with_overdue)
 
     def overdue(self, key, at, which):
@@ -213,12 +213,12 @@ class Model:
 
     def check_window(self, q, value, start):
         """By the window's own time: what is held and charged in its 60 parts, and one before."""
-        length = 60 * q.part()
-        taken = sum(
+        counted = sum(
             charge for hold in self.holds.values()
-            for at, charge in self.charged(hold, q.quota_id, value)
-            if start - length <= read(at) <= start)
-        assert taken <= q.limit(), (q, taken)
+            for at, charge in self.charged(hold, q.quota_id, value) if q.counts(at, start))
+        reset = sum(period.credited for (quota_id, name, at), period in self.periods.items()
+                    if (quota_id, name) == (q.quota_id, value) and q.counts(at, start))
+        assert counted - reset <= q.limit(), (q, counted, reset)
 
     def check_bucket(self, q, value, granted_at):
         """By the bucket's own time: since no instant up to this grant more than it held then, and
@@ -260,6 +260,9 @@ class Model:
             period = self.periods[a[:3]]
             self.add(period, "held", -was if was_held else 0)
             self.add(period, "used", now if was_held else now - was)
+            if not was_held and period.credited_at and period.credited_at > hold.expired_at:
+                # What is taken back was given back by the reset: once is enough.
+                self.add(period, "credited", max(min(now - was, 0), -period.credited))
             if (a[0], a[1]) in self.flows:
                 self.flow(a[0], a[1], charged_at if charged_at and now > was else at, now - was)
         self.write(hold, entered)
@@ -269,6 +272,30 @@ class Model:
         who = hold.request["tenant"], hold.request["user_id"]
         for what, sum_, was in zip(("calls", "tokens", "cost"), entry(hold), entered):
             self.record((*who, what), sum_ - was)
+
+    def applies(self, q, value):
+        """Not where the value has a quota of its own, which replaces that of *."""
+        return q.value == value or q.value == "*" and not any(
+            other.key() == (q.tenant, q.scope, value, q.metric, q.period)
+            for other in self.quotas.values())
+
+    def current(self, q, value, at):
+        """The period of this instant, or the parts that the window then has."""
+        if q.kind == "fixed":
+            starts = {q.start(at)}
+        elif q.kind == "sliding":
+            latest = read(self.window_part(q, value, at))
+            starts = {key[2] for key in self.periods
+                      if key[:2] == (q.quota_id, value) and q.counts(key[2], latest)}
+        else:
+            starts = set()
+        return [key for key in self.periods if key[:2] == (q.quota_id, value) and key[2] in starts]
+
+    def reset(self, key, credited, at):
+        if key not in self.periods:
+            self.insert(self.periods, key, Period())
+        self.put(self.periods[key], "credited", credited)
+        self.put(self.periods[key], "credited_at", at)
 
     def remove(self, hold):
         """Its time of being kept for retries is over; what it has used stays."""

@@ -8,8 +8,8 @@ them. An answer that changed nothing must be right somewhere between two of them
 from dataclasses import dataclass
 from decimal import Decimal
 
-from books_calls import DropQuota, Maintain, SetQuota
-from books_records import Period, at_expiry, read
+from books_calls import DropQuota, Maintain, Reset, SetQuota
+from books_records import FOREVER, Period, at_expiry, charge, read
 
 
 @dataclass
@@ -36,6 +36,37 @@ class Opened:
 
 
 @dataclass
+class Given:
+    """A period, or a part of a window, of which reset_quota() gave back all that was used; with
+    what an expiry was charged that has no instant of its own."""
+
+    at: object
+    key: tuple
+    credited: Decimal
+    credited_at: object
+
+    def agrees(self, model, alone):
+        quota_id, name, _ = self.key
+        q = model.quotas.get(quota_id)
+        if q is None or not model.applies(q, name):
+            return False
+        if self.key not in model.periods:
+            return q.kind == "sliding" and self.credited == 0
+        charged = sum(charge(a, hold, at_expiry(hold)) for hold in model.holds.values()
+                      if hold.state == "held" and hold.expires_at <= self.at and at_expiry(hold)
+                      for a in hold.allocations if a[:3] == self.key)
+        return self.key in model.current(q, name, self.at) \
+            and self.credited <= model.periods[self.key].used + (0 if alone else charged)
+
+    def apply(self, model):
+        # What is corrected since is less again.
+        credited = max(model.periods[self.key].used, self.credited) \
+            if self.key in model.periods else Decimal(0)
+        model.counts["given back"] += credited > 0
+        model.reset(self.key, credited, self.credited_at)
+
+
+@dataclass
 class Expired:
     """A hold that somebody has ended since its time was up: when exactly, is not written down, but
     that it was not earlier than at and not later than ended. It was charged for its prompt and the
@@ -59,6 +90,7 @@ class Expired:
 
     def apply(self, model):
         hold = model.holds[self.reservation_id]
+        model.put(hold, "expired_at", self.at)
         model.counts["expired, charged" if at_expiry(hold) else "expired"] += 1
         model.end(hold, "expired", self.at, at_expiry(hold), self.ended)
 
@@ -84,6 +116,21 @@ def opened(model, reader, versions):
         "FROM token_mgmt.quota_period WHERE slot = 0").fetchall()
     return [Opened(at, tuple(key), carried) for at, carried, *key in rows
             if tuple(key) not in model.periods and key[0] in fixed]
+
+
+def given(model, reader, call, ended):
+    q = call.quota(model)
+    rows = reader.execute(
+        "SELECT max(credited_at), sum(credited), quota_id, scope_value, starts_at::text "
+        "FROM token_mgmt.quota_period WHERE quota_id = %s AND credited_at IS NOT NULL "
+        "GROUP BY 3, 4, 5", [q.quota_id]).fetchall()
+    for at, credited, *key in rows:
+        period = model.periods.get(tuple(key), Period())
+        # Not the row at which all meet who take from a window.
+        if (at, credited) != (period.credited_at, period.credited) and (
+                q.kind == "fixed" or q.kind == "sliding" and key[2] != FOREVER):
+            # Of one that was reset by a clock that was ahead it is not known when.
+            yield Given(at if model.began <= at <= ended else ended, tuple(key), credited, at)
 
 
 def expired(model, reader, ended):
@@ -118,6 +165,9 @@ def bring_up_to_date(model, reader, calls, ended, alone):
         elif not call.is_broken_off:
             waiting.append(call)
     in_order = [*changes.values(), *opened(model, reader, versions)]
+    for call in calls:
+        if isinstance(call, Reset) and call.row:
+            in_order += given(model, reader, call, ended)
     in_order.sort(key=lambda change: change.at)
     in_order += expired(model, reader, ended)
     has_maintained = any(isinstance(call, Maintain) for call in calls)
@@ -144,6 +194,9 @@ def bring_up_to_date(model, reader, calls, ended, alone):
     assert not waiting, f"the model does not agree with {waiting}"
     for call in changed:
         model.promise_anew(call.quota_id)
+    for call in calls:
+        if isinstance(call, Reset) and call.row and call.quota(model).kind == "bucket":
+            model.promise_anew(call.quota(model).quota_id)
     if has_maintained:
         note_removed_periods(model, reader)
 

@@ -76,6 +76,10 @@ class Quota:
             midnight = midnight.replace(day=1)
         return written(midnight.astimezone(datetime.timezone.utc))
 
+    def counts(self, at, latest):
+        """Whether this part of a window counts in the latest: 60 do, and the one before."""
+        return latest - 60 * self.part() <= read(at) <= latest
+
     def part(self):
         """A 60th of a sliding window, in whole microseconds."""
         return datetime.timedelta(microseconds=ceil(self.seconds() * 1000000 / 60))
@@ -99,6 +103,12 @@ class Period:
     carried: Decimal = Decimal(0)
     used: Decimal = Decimal(0)
     held: Decimal = Decimal(0)
+    # What was used when it was reset last: it does not count.
+    credited: Decimal = Decimal(0)
+    credited_at: datetime.datetime = None
+
+    def counted(self):
+        return self.used - self.credited + self.held
 
 
 @dataclass(eq=False)
@@ -118,6 +128,7 @@ class Hold:
     # What it was charged for: by its settlement, or by its expiry if progress was reported.
     usage: tuple = None
     entry_id: int = None
+    expired_at: datetime.datetime = None
     # The step of the run in which it ended last, and what it took from each allocation before.
     ended_in: int = None
     before: list = None

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import datetime, timedelta
 
 from books import sqlstate, value
-from books_calls import DropQuota, Heat, Maintain, Nonsense, Record, Reserve, SetQuota
+from books_calls import DropQuota, Heat, Maintain, Nonsense, Record, Reserve, Reset, SetQuota
 from books_ends import Extend, Release, Report, Settle
 from books_model import Model
 from books_order import bring_up_to_date
@@ -191,6 +191,18 @@ class Run:
         quotas = [q for q in self.model.quotas.values()
                   for _ in range(3 if q.period == "total" else 1)]
         return [DropQuota(self.rng.choice(quotas))] if quotas else []
+
+    def reset_quota(self):
+        quotas = list(self.model.quotas.values())
+        if not quotas:
+            return []
+        q = self.rng.choice(quotas)
+        names = sorted({key[1] for key in self.model.periods if key[0] == q.quota_id})
+        name = self.rng.choice(names) if q.value == "*" and names and self.rng.random() < 0.4 \
+            else None
+        if self.rng.random() < 0.1:
+            return [Reset((q.tenant, q.scope, q.value, "requests", "total"))]
+        return [Reset(q.key(), name)]
 
     def maintain(self):
         return [Maintain()]

@@ -53,7 +53,8 @@ class InTurn(Run):
         if inside:
             choices |= {self.commit: 15, self.roll_back: 8}
         else:
-            choices |= {self.set_quota: 8, self.drop_quota: 4, self.change_mind: 2}
+            choices |= {self.set_quota: 8, self.drop_quota: 4, self.reset_quota: 4,
+                        self.change_mind: 2}
             if self.inside is None:
                 choices |= {self.begin: 8, self.maintain: 4, self.heat: 4}
         if self.has_clock:
@@ -185,6 +186,9 @@ class AtOnce(Run):
                 request["prompt_tokens"] += self.rng.random() < 0.2
                 scripts[n].calls = [again(request)]
         others = {self.maintain: 4, self.heat: 2, self.set_quota: 5, self.drop_quota: 2, None: 8}
+        if not self.has_clock or self.now() > self.latest:
+            # By a clock that was set back, nobody could say when.
+            others[self.reset_quota] = 3
         work = self.rng.choices(list(others), list(others.values()))[0]
         if work:
             scripts[self.rng.randrange(len(scripts))] = Script(work())
