@@ -7,7 +7,7 @@ from decimal import Decimal
 import psycopg
 
 from books import row
-from books_records import Hold, Quota, asked_completion, cost, identity
+from books_records import Hold, Quota, Usage, asked_completion, cost, identity
 from books_requests import RECORD, REQUEST
 
 # What a session meets where another one has rows locked, or a timeout: nothing has happened then.
@@ -156,16 +156,16 @@ class Record(Call):
     def __init__(self, request):
         self.request = request
         self.parameters = [request[name] for name in RECORD]
-        self.usage = request["prompt_tokens"], request["completion_tokens"], \
-            request["cached_tokens"]
+        self.usage = Usage(request["prompt_tokens"], request["completion_tokens"],
+                           request["cached_tokens"])
 
     def change(self, model, reader):
         if self.row is None or self.row[0] in model.holds:
             return None
         self.at, expires_at, allocations = stored(reader, self.row[0])
-        self.hold = Hold(self.row[0], self.request, *self.usage[:2], self.at, allocations,
-                         expires_at, self.transaction, entry_id=self.row[1],
-                         changed_by=self.transaction)
+        self.hold = Hold(self.row[0], self.request, self.usage.prompt, self.usage.completion,
+                         self.at, allocations, expires_at, self.transaction,
+                         entry_id=self.row[1], changed_by=self.transaction)
         return self.row[0]
 
     def agrees(self, model, alone):
@@ -189,7 +189,7 @@ class Record(Call):
     def apply(self, model):
         _, _, *usage, paid, flags, kind = self.row
         assert kind == "usage" and set(flags) - {"overrun"} == {"unreserved"}, self
-        assert tuple(usage) == self.usage, self
+        assert Usage(*usage) == self.usage, self
         assert paid == (None if not self.request["model"] and self.request["cost"] is None
                         else cost(self.hold, self.usage)), self
         model.counts["recorded overrun"] += "overrun" in flags

@@ -1,7 +1,9 @@
 """What a run asks of one reservation (e2e/test_model.py): that it ends, or that it lasts."""
 
+import json
+
 from books_calls import Call
-from books_records import cost
+from books_records import Usage, cost
 
 
 class End(Call):
@@ -26,7 +28,8 @@ class End(Call):
 
 
 class Settle(End):
-    sql = "SELECT entry_id, flags, cost, recorded_at FROM settle_tokens(%s, %s, %s, %s)"
+    sql = "SELECT entry_id, flags, cost, recorded_at FROM settle_tokens(%s, %s, %s, %s, %s, %s)"
+    is_estimated = False
 
     def __init__(self, of, usage):
         super().__init__(of)
@@ -53,7 +56,9 @@ class Settle(End):
         hold = model.holds[self.reservation_id]
         entry_id, flags, paid, _ = self.row
         expected = {name for name, is_so in (
-            ("overrun", self.usage[0] + self.usage[1] > hold.prompt + hold.completion),
+            ("overrun",
+             self.usage.prompt + self.usage.completion > hold.prompt + hold.completion),
+            ("estimated", self.is_estimated),
             ("late", hold.overdue(self.at)),
             ("same_transaction", self.transaction and self.transaction is hold.transaction
              and hold.reserved_at >= self.transaction.began)) if is_so}
@@ -66,6 +71,57 @@ class Settle(End):
 
     def repeats(self, hold):
         return hold.state == "settled" and self.row[0] == hold.entry_id
+
+
+class SettleUsage(Settle):
+    """By the usage object of an API, or the response that contains it. Only OpenAI's counts mean
+    what settle_tokens() means by them."""
+
+    sql = "SELECT entry_id, flags, cost, recorded_at FROM settle_usage(%s, %s)"
+
+    def __init__(self, of, usage, rng):
+        super().__init__(of, usage)
+        found = rng.choice(list(usage_objects(usage)))
+        name = "usageMetadata" if "promptTokenCount" in found else "usage"
+        self.object = {"id": "x", name: found} if rng.random() < 0.3 else found
+
+    @property
+    def parameters(self):
+        return [self.reservation_id, json.dumps(self.object)]
+
+
+def usage_objects(usage):
+    """Those that can say it."""
+    prompt, completion, cached, written, reasoning = usage
+    if written == 0:
+        yield {"prompt_tokens": prompt, "completion_tokens": completion,
+               "total_tokens": prompt + completion,
+               "prompt_tokens_details": {"cached_tokens": cached},
+               "completion_tokens_details": {"reasoning_tokens": reasoning}}
+        yield {"input_tokens": prompt, "output_tokens": completion,
+               "input_tokens_details": {"cached_tokens": cached},
+               "output_tokens_details": {"reasoning_tokens": reasoning}}
+        yield {"promptTokenCount": prompt, "cachedContentTokenCount": cached,
+               "candidatesTokenCount": completion - reasoning, "thoughtsTokenCount": reasoning,
+               "totalTokenCount": prompt + completion}
+    if reasoning == 0:
+        yield {"input_tokens": prompt - cached - written, "cache_read_input_tokens": cached,
+               "cache_creation_input_tokens": written, "output_tokens": completion}
+
+
+class SettlePartial(Settle):
+    """Of a stream that was cut: the prompt that was held, and the text that had come."""
+
+    sql = "SELECT entry_id, flags, cost, recorded_at FROM settle_partial(%s, %s)"
+    is_estimated = True
+
+    def __init__(self, of, tokens):
+        super().__init__(of, Usage(of.request["prompt_tokens"], tokens))
+
+    @property
+    def parameters(self):
+        # A token each.
+        return [self.reservation_id, " ".join(["one"] * self.usage.completion)]
 
 
 class Release(End):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from books_calls import DropQuota, Maintain, Reset, SetQuota
-from books_records import FOREVER, Period, at_expiry, charge, read
+from books_records import FOREVER, Period, Usage, at_expiry, charge, read
 
 
 @dataclass
@@ -75,7 +75,7 @@ class Expired:
     at: object
     reservation_id: str
     kind: str
-    tokens: tuple
+    usage: Usage
     flags: list
     ended: object
 
@@ -86,7 +86,7 @@ class Expired:
         if hold.progress is None:
             return self.kind is None
         flags = {"expired", "estimated"} | ({"overrun"} if hold.progress > hold.completion else set())
-        return (self.kind, self.tokens, set(self.flags)) == ("expiry", at_expiry(hold), flags)
+        return (self.kind, self.usage, set(self.flags)) == ("expiry", at_expiry(hold), flags)
 
     def apply(self, model):
         hold = model.holds[self.reservation_id]
@@ -134,8 +134,8 @@ def given(model, reader, call, ended):
 
 
 def expired(model, reader, ended):
-    return [Expired(at, reservation_id, kind, tuple(tokens), flags, ended)
-            for at, reservation_id, kind, *tokens, flags in reader.execute(
+    return [Expired(at, reservation_id, kind, Usage(*usage), flags, ended)
+            for at, reservation_id, kind, *usage, flags in reader.execute(
                 "SELECT ended_at, reservation_id::text, (entry).kind, (entry).prompt_tokens, "
                 "(entry).completion_tokens, (entry).cached_tokens, (entry).flags "
                 "FROM token_mgmt.reservation WHERE state = 'expired'").fetchall()

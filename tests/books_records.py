@@ -6,6 +6,7 @@ import zoneinfo
 from dataclasses import dataclass
 from decimal import Decimal
 from math import ceil
+from typing import NamedTuple
 
 # USD for a token of gpt-4o: prompt, cached prompt, completion.
 INPUT, CACHED, OUTPUT = Decimal("0.0000025"), Decimal("0.00000125"), Decimal("0.00001")
@@ -98,6 +99,16 @@ def read(text):
     return datetime.datetime.fromisoformat(text)
 
 
+class Usage(NamedTuple):
+    """Prompt tokens with those that were cached or written to the cache, completion tokens with
+    reasoning."""
+    prompt: int
+    completion: int
+    cached: int = 0
+    written: int = 0
+    reasoning: int = 0
+
+
 @dataclass
 class Period:
     carried: Decimal = Decimal(0)
@@ -126,7 +137,7 @@ class Hold:
     # Completion tokens that were reported of a stream.
     progress: int = None
     # What it was charged for: by its settlement, or by its expiry if progress was reported.
-    usage: tuple = None
+    usage: Usage = None
     entry_id: int = None
     expired_at: datetime.datetime = None
     # The step of the run in which it ended last, and what it took from each allocation before.
@@ -174,28 +185,28 @@ def taken(allocation, hold):
 
 def charge(allocation, hold, usage):
     _, _, _, metric, weight, _ = allocation
-    prompt, completion, cached = usage
     if metric == "tokens":
-        return prompt + completion - cached * (1 - weight)
+        return usage.prompt + usage.completion - usage.cached * (1 - weight)
     return cost(hold, usage) if metric == "cost" else Decimal(1)
 
 
 def at_expiry(hold):
     """What its expiry is charged for: nothing, unless a stream had come so far."""
-    return None if hold.progress is None else (hold.prompt, hold.progress, 0)
+    return None if hold.progress is None else Usage(hold.prompt, hold.progress)
 
 
 def entry(hold):
     """Its sums in the ledger: calls, tokens, cost."""
     if hold.usage is None:
         return 0, 0, Decimal(0)
-    return 1, hold.usage[0] + hold.usage[1], cost(hold, hold.usage)
+    return 1, hold.usage.prompt + hold.usage.completion, cost(hold, hold.usage)
 
 
 def cost(hold, usage):
-    prompt, completion, cached = usage
     if hold.request.get("cost") is not None:
         return hold.request["cost"]
     if not hold.request["model"]:
         return Decimal(0)
-    return (prompt - cached) * INPUT + cached * CACHED + completion * OUTPUT
+    # Of this model, what is written to the cache costs no more.
+    return (usage.prompt - usage.cached) * INPUT + usage.cached * CACHED \
+        + usage.completion * OUTPUT

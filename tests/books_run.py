@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 from books import sqlstate, value
 from books_calls import DropQuota, Heat, Maintain, Nonsense, Record, Reserve, Reset, SetQuota
-from books_ends import Extend, Release, Report, Settle
+from books_ends import Extend, Release, Report, Settle, SettlePartial, SettleUsage
 from books_model import Model
 from books_order import bring_up_to_date
-from books_records import FOREVER, LATE, Hold, asked_completion
+from books_records import FOREVER, LATE, Hold, Usage, asked_completion
 from books_requests import random_record, random_request, random_rule
 from timed_cluster import UTC, TimedCluster
 
@@ -146,17 +146,26 @@ class Run:
         return [again(request)]
 
     def random_usage(self, request):
-        most = self.rng.choice([1, 1, 3])
-        prompt = self.rng.randint(0, request["prompt_tokens"] * most)
-        return (prompt, self.rng.randint(0, asked_completion(request) * most),
-                self.rng.randint(0, prompt))
+        rng = self.rng
+        most = rng.choice([1, 1, 3])
+        prompt = rng.randint(0, request["prompt_tokens"] * most)
+        completion = rng.randint(0, asked_completion(request) * most)
+        cached = rng.randint(0, prompt)
+        return Usage(prompt, completion, cached, rng.choice([0, rng.randint(0, prompt - cached)]),
+                     rng.choice([0, rng.randint(0, completion)]))
 
     def settle(self, hold=None):
         hold = hold or self.choose_hold()
         if hold is None:
             return []
         again = isinstance(hold, Hold) and hold.state == "settled" and self.rng.random() < 0.6
-        return [Settle(hold, hold.usage if again else self.random_usage(hold.request))]
+        usage = hold.usage if again else self.random_usage(hold.request)
+        drawn = self.rng.random()
+        if drawn < 0.2 and not again:
+            return [SettlePartial(hold, usage.completion)]
+        if drawn < 0.5 and 0 in (usage.written, usage.reasoning):
+            return [SettleUsage(hold, usage, self.rng)]
+        return [Settle(hold, usage)]
 
     def release(self, hold=None):
         hold = hold or self.choose_hold()
@@ -174,11 +183,16 @@ class Run:
         return [Extend(hold, ttl)] if hold else []
 
     def nonsense(self):
+        holds = list(self.model.holds)
         return [Nonsense(*self.rng.choice([
             ("22023", "SELECT reserve_tokens('ann', -1)"),
             ("22023", "SELECT reserve_tokens('*', 1)"),
             ("P0002", "SELECT settle_tokens('00000000-0000-7000-8000-000000000000', 1, 1)"),
             ("22004", "SELECT settle_tokens(NULL, 1, 1)"),
+            *[(code, f"SELECT settle_usage('{reservation_id}', '{usage}')")
+              for reservation_id in holds[-1:] for code, usage in (
+                  ("22P02", '{"input_tokens": 5}'), ("22023", '{"prompt_tokens": 5, '
+                   '"completion_tokens": 6, "total_tokens": 12}'))],
             ("42704", "SELECT reserve_tokens('ann', 1, model => 'no such model')"),
             ("TM006", "SELECT reserve_tokens('ann', 90000000, 1, model => 'gpt-4o')"),
         ]))]
