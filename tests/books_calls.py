@@ -51,7 +51,10 @@ class Call:
         return f"{type(self).__name__}({self.parameters}): {self.row or self.code}"
 
     # A call that has changed the books has an instant, at, when all it needed was locked: with
-    # others it happened in the order of these. Two answers of one key are of one change.
+    # others it happened in the order of these. Two answers of one key are of one change: either
+    # call, or its twin, has made it.
+
+    twins = ()
 
     def change(self, model, reader):
         """The key of what it has changed, with at set; None: nothing."""

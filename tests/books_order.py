@@ -164,6 +164,8 @@ def bring_up_to_date(model, reader, calls, ended, alone):
             changes[key] = call
         elif not call.is_broken_off:
             waiting.append(call)
+            if key:
+                changes[key].twins = *changes[key].twins, call
     in_order = [*changes.values(), *opened(model, reader, versions)]
     for call in calls:
         if isinstance(call, Reset) and call.row:
