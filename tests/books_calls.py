@@ -82,11 +82,34 @@ def stored(reader, reservation_id):
     return at, expires_at, [(int(a[0]), *a[1:4], Decimal(a[4]), Decimal(a[5])) for a in allocations]
 
 
-class Reserve(Call):
-    def __init__(self, request, is_raising):
-        self.request = request
+class Keyed(Call):
+    """On whose account a call is made may be said by an API key: user, team and tenant are its
+    own."""
+
+    def __init__(self, request, names, shown):
+        self.request, self.shown = request, shown
+        given = request | {"api_key": shown} if shown else request
+        if shown and shown != request["api_key"]:
+            given |= {"user_id": None, "team": None, "tenant": None}
+        self.parameters = [given[name] for name in names]
+
+    def has_passed(self, model):
+        return not self.shown or self.request["key"].has_let_pass(self.shown, model)
+
+    def note(self, model):
+        if self.shown:
+            key = self.request["key"]
+            model.counts["by a key" if self.shown == key.secrets[-1] else "by a name"
+                         if self.shown == key.name else "by a key in grace"] += 1
+
+    def is_refused(self, at):
+        return self.shown is not None and self.request["key"].fault(self.shown, at) is not None
+
+
+class Reserve(Keyed):
+    def __init__(self, request, is_raising, shown=None):
+        super().__init__(request, REQUEST, shown)
         self.sql = RESERVE.format("reserve_tokens" if is_raising else "try_reserve_tokens")
-        self.parameters = [request[name] for name in REQUEST]
 
     @property
     def is_denied(self):
@@ -112,7 +135,8 @@ class Reserve(Call):
         wanted = model.wanted(self.request)
         _, status, prompt, completion, notes = self.row
         asked = asked_completion(self.request)
-        if {a[:2] for a in self.hold.allocations} != {(q.quota_id, name) for q, name in wanted}:
+        if {a[:2] for a in self.hold.allocations} != {(q.quota_id, name) for q, name in wanted} \
+                or not self.has_passed(model):
             return False
         # What overdue holds have is free, unless another session has them locked.
         starts = {a[:2]: a[2] for a in self.hold.allocations}
@@ -133,9 +157,14 @@ class Reserve(Call):
             for a in self.hold.allocations if model.quotas[a[0]].is_soft)
 
     def apply(self, model):
+        self.note(model)
         model.grant(self.hold)
 
     def is_right(self, model, at, alone):
+        if self.code == "TM007":
+            return self.is_refused(at)
+        if not self.has_passed(model):
+            return False
         earlier = model.requests.get(identity(self.request))
         if earlier:
             code = "TM005" if earlier.request != self.request else \
@@ -151,14 +180,13 @@ class Reserve(Call):
                                    is None)
 
 
-class Record(Call):
+class Record(Keyed):
     """A call that was never reserved."""
 
     sql = RECORD_USAGE
 
-    def __init__(self, request):
-        self.request = request
-        self.parameters = [request[name] for name in RECORD]
+    def __init__(self, request, shown=None):
+        super().__init__(request, RECORD, shown)
         self.usage = Usage(request["prompt_tokens"], request["completion_tokens"],
                            request["cached_tokens"])
 
@@ -173,7 +201,8 @@ class Record(Call):
 
     def agrees(self, model, alone):
         wanted = model.wanted(self.request)
-        if {a[:2] for a in self.hold.allocations} != {(q.quota_id, name) for q, name in wanted}:
+        if {a[:2] for a in self.hold.allocations} != {(q.quota_id, name) for q, name in wanted} \
+                or not self.has_passed(model):
             return False
         # Holds past their time are not ended by it, but maybe by others.
         least, most = (self.is_over(model, which)
@@ -195,10 +224,15 @@ class Record(Call):
         assert Usage(*usage) == self.usage, self
         assert paid == (None if not self.request["model"] and self.request["cost"] is None
                         else cost(self.hold, self.usage)), self
+        self.note(model)
         model.counts["recorded overrun"] += "overrun" in flags
         model.spend(self.hold, self.usage)
 
     def is_right(self, model, at, alone):
+        if self.code == "TM007":
+            return self.is_refused(at)
+        if not self.has_passed(model):
+            return False
         earlier = model.requests.get(identity(self.request))
         if earlier:
             return self.code == "TM005" if earlier.request != self.request else \

@@ -45,4 +45,9 @@ def compare(model, connection):
             assert (used, kept, remaining) == (
                 max(period.used - period.credited, 0), period.held,
                 q.limit() + period.carried - period.counted()), (q, period)
+    assert {(key.tenant, key.name): (key.user_id, key.expires_at, key.grace_until, key.is_revoked)
+            for key in model.keys.values()} == {
+        (tenant, name): tuple(state) for tenant, name, *state in connection.execute(
+            "SELECT tenant, name, user_id, expires_at, grace_until, revoked_at IS NOT NULL "
+            "FROM token_mgmt.api_keys").fetchall()}
     assert connection.execute("SELECT * FROM token_mgmt.audit()").fetchall() == []

@@ -28,6 +28,7 @@ class Model:
     periods: dict = field(default_factory=dict)
     holds: dict = field(default_factory=dict)
     requests: dict = field(default_factory=dict)
+    keys: dict = field(default_factory=dict)
     # (tenant, user): calls, tokens, cost
     ledger: Counter = field(default_factory=Counter)
     # (quota_id, value): what came into a bucket, or went

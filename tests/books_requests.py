@@ -49,6 +49,7 @@ def random_request(rng, number):
         "min_completion_tokens": rng.choice([None, min(completion, 10)]),
         "on_overflow": rng.choice(["reduce", "refuse"]),
         "ttl": rng.choice([None] * 5 + [timedelta(seconds=4), timedelta(days=2)]),
+        "key": None,
     }
 
 
@@ -59,7 +60,7 @@ def random_record(rng, number):
     return {name: request.get(name) for name in RECORD} | {
         "prompt_tokens": prompt, "completion_tokens": completion,
         "cached_tokens": rng.randint(0, prompt),
-        "cost": rng.choice([None, None, Decimal(completion) / 100000])}
+        "cost": rng.choice([None, None, Decimal(completion) / 100000]), "key": None}
 
 
 def random_rule(rng):

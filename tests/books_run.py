@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from books import sqlstate, value
 from books_calls import DropQuota, Heat, Maintain, Nonsense, Record, Reserve, Reset, SetQuota
 from books_ends import Extend, Release, Report, Settle, SettlePartial, SettleUsage
+from books_keys import Issue, Key, Revoke, Rotate, Verify
 from books_model import Model
 from books_order import bring_up_to_date
 from books_records import FOREVER, LATE, Hold, Usage, asked_completion
@@ -130,11 +131,36 @@ class Run:
 
     def reserve(self):
         self.request_number += 1
-        return [Reserve(random_request(self.rng, self.request_number), self.rng.random() < 0.3)]
+        request, shown = self.keyed(random_request(self.rng, self.request_number))
+        return [Reserve(request, self.rng.random() < 0.3, shown)]
 
     def record(self):
         self.request_number += 1
-        return [Record(random_record(self.rng, self.request_number))]
+        return [Record(*self.keyed(random_record(self.rng, self.request_number)))]
+
+    def keyed(self, request):
+        """With a key at times, of which the secret is shown or the name."""
+        if self.rng.random() > 0.25 or not self.model.keys:
+            return request, None
+        key = self.choose_key()
+        whose = {"user_id": key.user_id, "tenant": key.tenant, "api_key": key.name, "key": key,
+                 "by_name": self.rng.random() < 0.2}
+        if not whose["by_name"]:
+            whose["team"] = key.team
+        return request | whose, self.shown(request | whose)
+
+    def shown(self, request):
+        """The key's name, its latest secret, or maybe an old one."""
+        key = request["key"]
+        if key is None or request["by_name"]:
+            return key and key.name
+        return self.rng.choice(self.rng.choice(
+            [key.secrets[-1:]] * 3 + [key.secrets[-2:-1] or key.secrets, key.secrets]))
+
+    def choose_key(self):
+        keys = list(self.model.keys.values())
+        good = [key for key in keys if key.fault(key.name, self.model.began) is None]
+        return self.rng.choice(good if good and self.rng.random() < 0.8 else keys)
 
     def retry(self):
         holds = self.known(self.model.requests.values())
@@ -143,7 +169,7 @@ class Run:
         request = dict(self.rng.choice(holds).request)
         if self.rng.random() < 0.3:
             request["prompt_tokens"] += 1
-        return [again(request)]
+        return [again(request, self.shown(request))]
 
     def random_usage(self, request):
         rng = self.rng
@@ -218,6 +244,33 @@ class Run:
             return [Reset((q.tenant, q.scope, q.value, "requests", "total"))]
         return [Reset(q.key(), name)]
 
+    def issue(self):
+        rng, keys = self.rng, self.model.keys
+        if len([key for key in keys.values() if not key.is_revoked]) > 3 and rng.random() < 0.8:
+            return []
+        tenant, expires_in = rng.choice(["default", "default", "acme"]), rng.choice(
+            [None, timedelta(seconds=6), timedelta(hours=2), timedelta(days=30)])
+        return [Issue(Key(tenant, f"key{rng.randint(1, len(keys) + 2)}", rng.choice(["ann", "bob"]),
+                          rng.choice([None, "red"]), expires_in, None))]
+
+    def rotate(self, key=None):
+        if not self.model.keys:
+            return []
+        key = key or self.choose_key()
+        grace = self.rng.choice([timedelta(), timedelta(seconds=2), timedelta(days=1)])
+        return [Rotate(key, self.any_shown(key), grace)]
+
+    def revoke(self, key=None):
+        key = key or self.model.keys and self.choose_key()
+        return [Revoke(key, self.any_shown(key))] if key else []
+
+    def verify(self, key=None):
+        key = key or self.model.keys and self.choose_key()
+        return [Verify(key, self.rng.choice(key.secrets))] if key else []
+
+    def any_shown(self, key):
+        return self.shown({"key": key, "by_name": self.rng.random() < 0.3})
+
     def maintain(self):
         return [Maintain()]
 
@@ -230,8 +283,10 @@ class Run:
         return [Heat(self.model.quotas[quota_id].tenant, quota_id, name), Maintain()]
 
 
-def again(request):
-    return Record(request) if "cost" in request else Reserve(request, False)
+def again(request, shown=None):
+    if "cost" in request:
+        return Record(request, shown)
+    return Reserve(request, False, shown)
 
 
 def play(run, name, seconds):

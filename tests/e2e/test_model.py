@@ -54,7 +54,8 @@ class InTurn(Run):
             choices |= {self.commit: 15, self.roll_back: 8}
         else:
             choices |= {self.set_quota: 8, self.drop_quota: 4, self.reset_quota: 4,
-                        self.change_mind: 2}
+                        self.change_mind: 2, self.issue: 3, self.rotate: 4, self.revoke: 1,
+                        self.verify: 3}
             if self.inside is None:
                 choices |= {self.begin: 8, self.maintain: 4, self.heat: 4}
         if self.has_clock:
@@ -184,8 +185,13 @@ class AtOnce(Run):
             for n in range(5, 8):
                 request = dict(call.request)
                 request["prompt_tokens"] += self.rng.random() < 0.2
-                scripts[n].calls = [again(request)]
-        others = {self.maintain: 4, self.heat: 2, self.set_quota: 5, self.drop_quota: 2, None: 8}
+                scripts[n].calls = [again(request, self.shown(request))]
+        if self.model.keys and self.rng.random() < 0.2:
+            key = self.choose_key()
+            for n in range(2, 5):
+                scripts[n] = Script(self.rng.choice(
+                    [self.rotate] * 4 + [self.verify] * 4 + [self.revoke])(key))
+        others = {self.issue: 3, self.maintain: 4, self.heat: 2, self.set_quota: 5, self.drop_quota: 2, None: 8}
         if not self.has_clock or self.now() > self.latest:
             # By a clock that was set back, nobody could say when.
             others[self.reset_quota] = 3
