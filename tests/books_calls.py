@@ -2,6 +2,7 @@
 model agrees with it, and what it does to the model."""
 
 import json
+from datetime import timedelta
 from decimal import Decimal
 
 import psycopg
@@ -12,8 +13,8 @@ from books_requests import RECORD, REQUEST
 
 # What a session meets where another one has rows locked, or a timeout: nothing has happened then.
 BROKEN_OFF = {"55P03", "57014", "40P01"}
-RESERVE = "SELECT reservation_id::text, status, prompt_tokens, completion_tokens, warnings " \
-    "FROM {}(%s" + "".join(f", {name} => %s" for name in REQUEST[1:]) + ")"
+RESERVE = "SELECT reservation_id::text, status, prompt_tokens, completion_tokens, warnings, " \
+    "statement_timestamp() FROM {}(%s" + "".join(f", {name} => %s" for name in REQUEST[1:]) + ")"
 RECORD_USAGE = "SELECT reservation_id::text, entry_id, prompt_tokens, completion_tokens, " \
     "cached_tokens, cost, flags, kind FROM record_usage(%s" \
     + "".join(f", {name} => %s" for name in RECORD[1:]) + ")"
@@ -133,7 +134,7 @@ class Reserve(Keyed):
 
     def agrees(self, model, alone):
         wanted = model.wanted(self.request)
-        _, status, prompt, completion, notes = self.row
+        _, status, prompt, completion, notes, _ = self.row
         asked = asked_completion(self.request)
         if {a[:2] for a in self.hold.allocations} != {(q.quota_id, name) for q, name in wanted} \
                 or not self.has_passed(model):
@@ -158,6 +159,9 @@ class Reserve(Keyed):
 
     def apply(self, model):
         self.note(model)
+        # The first attempt is made at once, the next after 10 ms.
+        model.counts["granted by waiting"] += self.request["max_wait"] is not None \
+            and self.at - self.row[5] > timedelta(milliseconds=10)
         model.grant(self.hold)
 
     def is_right(self, model, at, alone):

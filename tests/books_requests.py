@@ -25,7 +25,7 @@ RULES = [  # tenant, scope, value, metric, period, kinds, options
 ]
 REQUEST = ["user_id", "prompt_tokens", "completion_tokens", "model", "priority", "api_key", "team",
            "session_id", "agent", "endpoint", "request_id", "min_completion_tokens", "on_overflow",
-           "tenant", "ttl"]
+           "tenant", "ttl", "max_wait"]
 RECORD = ["user_id", "prompt_tokens", "completion_tokens", "cached_tokens", "model", "cost",
           "priority", "api_key", "team", "session_id", "agent", "endpoint", "request_id", "tenant"]
 
@@ -49,6 +49,8 @@ def random_request(rng, number):
         "min_completion_tokens": rng.choice([None, min(completion, 10)]),
         "on_overflow": rng.choice(["reduce", "refuse"]),
         "ttl": rng.choice([None] * 5 + [timedelta(seconds=4), timedelta(days=2)]),
+        "max_wait": timedelta(milliseconds=rng.choice([0, 20, 40])) if rng.random() < 0.05
+        else None,
         "key": None,
     }
 

@@ -138,6 +138,21 @@ class Run:
         self.request_number += 1
         return [Record(*self.keyed(random_record(self.rng, self.request_number)))]
 
+    def wish(self):
+        """A request that has room once a certain hold is released; and that."""
+        holds = [hold for hold in self.model.holds.values() if hold.state == "held"
+                 and not hold.overdue(self.model.began) and not hold.request["key"]]
+        for hold in self.rng.sample(holds, min(len(holds), 8)):
+            request = hold.request | {
+                "request_id": None, "on_overflow": "refuse", "priority": None, "ttl": None,
+                "min_completion_tokens": None, "prompt_tokens": 0,
+                "max_wait": timedelta(milliseconds=100)}
+            room = self.model.most(request, self.model.began, None, None)
+            if 0 <= room < float("inf"):
+                request["completion_tokens"] = int(room) + hold.prompt + hold.completion
+                return Reserve(request, False), Release(hold)
+        return None
+
     def keyed(self, request):
         """With a key at times, of which the secret is shown or the name."""
         if self.rng.random() > 0.25 or not self.model.keys:

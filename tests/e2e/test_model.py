@@ -153,6 +153,7 @@ class Script:
     transaction: Transaction = None
     commits: bool = True
     timeout: int = 0
+    after: int = None  # the process of a session that is to wait for tokens first
     done: list = field(default_factory=list)
 
 
@@ -186,6 +187,11 @@ class AtOnce(Run):
                 request = dict(call.request)
                 request["prompt_tokens"] += self.rng.random() < 0.2
                 scripts[n].calls = [again(request, self.shown(request))]
+        wish = self.wish() if self.rng.random() < 0.2 else None
+        if wish:
+            # What one waits for, another gives back.
+            scripts[0] = Script([wish[0]])
+            scripts[1] = Script([wish[1]], after=self.sessions[0].info.backend_pid)
         if self.model.keys and self.rng.random() < 0.2:
             key = self.choose_key()
             for n in range(2, 5):
@@ -229,6 +235,10 @@ class AtOnce(Run):
 
     def perform(self, script, barrier, connection):
         barrier.wait(60)
+        for _ in range(50 if script.after else 0):
+            if value(connection, "SELECT wait_event = 'PgSleep' FROM pg_stat_activity "
+                     "WHERE pid = %s", [script.after]):
+                break
         if script.transaction is None:
             if script.timeout:
                 connection.execute(f"SET statement_timeout = '{script.timeout}ms'")
