@@ -14,7 +14,7 @@ from books_requests import RECORD, REQUEST
 # What a session meets where another one has rows locked, or a timeout: nothing has happened then.
 BROKEN_OFF = {"55P03", "57014", "40P01"}
 RESERVE = "SELECT reservation_id::text, status, prompt_tokens, completion_tokens, warnings, " \
-    "statement_timestamp() FROM {}(%s" + "".join(f", {name} => %s" for name in REQUEST[1:]) + ")"
+    "statement_timestamp(), predicted_tokens FROM {}(%s" + "".join(f", {name} => %s" for name in REQUEST[1:]) + ")"
 RECORD_USAGE = "SELECT reservation_id::text, entry_id, prompt_tokens, completion_tokens, " \
     "cached_tokens, cost, flags, kind FROM record_usage(%s" \
     + "".join(f", {name} => %s" for name in RECORD[1:]) + ")"
@@ -134,14 +134,15 @@ class Reserve(Keyed):
 
     def agrees(self, model, alone):
         wanted = model.wanted(self.request)
-        _, status, prompt, completion, notes, _ = self.row
-        asked = asked_completion(self.request)
+        _, status, prompt, completion, notes, _, prediction = self.row
+        asked = asked_completion(self.request, prediction)
         if {a[:2] for a in self.hold.allocations} != {(q.quota_id, name) for q, name in wanted} \
-                or not self.has_passed(model):
+                or not self.has_passed(model) \
+                or prediction not in model.predictions(self.request):
             return False
         # What overdue holds have is free, unless another session has them locked.
         starts = {a[:2]: a[2] for a in self.hold.allocations}
-        most, least = (model.answer(self.request, self.at, which, starts)
+        most, least = (model.answer(self.request, self.at, which, starts, prediction)
                        for which in (("all", "all") if alone else ("most", "least")))
         if least is None or any(q.kind != "fixed" for q, _ in wanted):
             least = 0
@@ -160,6 +161,7 @@ class Reserve(Keyed):
     def apply(self, model):
         self.note(model)
         # The first attempt is made at once, the next after 10 ms.
+        model.counts["predicted"] += self.row[6] is not None
         model.counts["granted by waiting"] += self.request["max_wait"] is not None \
             and self.at - self.row[5] > timedelta(milliseconds=10)
         model.grant(self.hold)
@@ -180,8 +182,9 @@ class Reserve(Keyed):
         if not self.request["model"] and any(q.metric == "cost" for q, _ in wanted):
             return self.code == "22023"
         return self.is_denied and (any(q.kind != "fixed" for q, _ in wanted)
-                                   or model.answer(self.request, at, "all" if alone else "least")
-                                   is None)
+                                   or any(model.answer(self.request, at, "all" if alone else
+                                                       "least", None, prediction) is None
+                                          for prediction in model.predictions(self.request)))
 
 
 class Record(Keyed):

@@ -13,7 +13,8 @@ from decimal import Decimal
 from math import ceil, floor
 
 from books_records import (FOREVER, INPUT, OUTPUT, Flow, Period, asked_completion, at_expiry,
-                           charge, entry, floored, identity, own_time, read, taken, written)
+                           charge, entry, floored, identity, is_predicted, own_time, predicted,
+                           read, taken, written)
 
 SHARES = {None: Decimal(1), "high": Decimal("0.5"), "medium": Decimal("0.3"), "low": Decimal("0.2")}
 
@@ -31,6 +32,10 @@ class Model:
     keys: dict = field(default_factory=dict)
     # (tenant, user): calls, tokens, cost
     ledger: Counter = field(default_factory=Counter)
+    # (tenant, user): completions of all calls of the model, and how many of each
+    completions: dict = field(default_factory=dict)
+    # The same: its last ones that have been rolled up; as it is, and as it was in this step.
+    learned: list = field(default_factory=lambda: [{}])
     # (quota_id, value): what came into a bucket, or went
     flows: dict = field(default_factory=dict)
     # Grants from windows and buckets, to be looked at once it is known what else has ended.
@@ -145,10 +150,15 @@ class Model:
                 most = min(most, floor((free * share - prompt * INPUT) / OUTPUT))
         return most
 
-    def answer(self, request, at, with_overdue, starts=None):
+    def predictions(self, request):
+        """What is predicted for a request, in this step."""
+        return {predicted(learned.get((request["tenant"], request["user_id"]), []))
+                for learned in self.learned} if is_predicted(request) else {None}
+
+    def answer(self, request, at, with_overdue, starts=None, prediction=None):
         """The completion that is granted; None: denied. Whoever is alone ends holds past their time
         only if it is short of tokens, and then all of them."""
-        asked = asked_completion(request)
+        asked = asked_completion(request, prediction)
         most = self.most(request, at, None if with_overdue == "all" else with_overdue, starts)
         if asked > most and with_overdue == "all":
             most = self.most(request, at, "all", starts)
@@ -273,6 +283,10 @@ class Model:
         who = hold.request["tenant"], hold.request["user_id"]
         for what, sum_, was in zip(("calls", "tokens", "cost"), entry(hold), entered):
             self.record((*who, what), sum_ - was)
+        if hold.request["model"] and not entered[0] and hold.usage:
+            entered = self.completions.setdefault(who, Counter())
+            entered[hold.usage.completion] += 1
+            self.undo.append(lambda: entered.subtract([hold.usage.completion]))
 
     def applies(self, q, value):
         """Not where the value has a quota of its own, which replaces that of *."""

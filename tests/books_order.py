@@ -5,6 +5,7 @@ until it has committed. So these instants, which the answers and the tables have
 which the calls could have come one by one, and in this order the model must agree with each of
 them. An answer that changed nothing must be right somewhere between two of them."""
 
+from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -142,6 +143,29 @@ def expired(model, reader, ended):
             if model.holds[reservation_id].state == "held"]
 
 
+def note_learned(model, reader):
+    """What predictions are made of: the last 64 completions of a user that have been rolled up,
+    in what order is not known here."""
+    waiting = Counter(tuple(who) for who in reader.execute(
+        "SELECT tenant, user_id FROM token_mgmt.ledger_unrolled "
+        "WHERE model IS NOT NULL AND calls = 1").fetchall())
+    learned = {(tenant, user): recent for tenant, user, recent in reader.execute(
+        "SELECT tenant, user_id, recent FROM token_mgmt.completion_history").fetchall()}
+    model.learned = [model.learned[-1], learned]
+    return waiting
+
+
+def check_learned(model, waiting):
+    model.learned = model.learned[-1:]
+    for who, completions in model.completions.items():
+        recent = model.learned[0].get(who, [])
+        assert len(recent) == min(64, sum(completions.values()) - waiting[who]), (who, recent)
+        # What one call expired with and was settled for may both have been entered meanwhile.
+        others = Counter(recent) - completions
+        assert all(any(hold.progress == tokens for hold in model.holds.values())
+                   for tokens in others), (who, recent, completions)
+
+
 def removed(model, reader, at):
     there = {reservation_id for reservation_id, in reader.execute(
         "SELECT reservation_id::text FROM token_mgmt.reservation").fetchall()}
@@ -158,6 +182,9 @@ def bring_up_to_date(model, reader, calls, ended, alone):
     for call in changed:
         versions.append(call.changed(model.quotas))
     changes, waiting = {}, []
+    has_maintained = any(isinstance(call, Maintain) for call in calls)
+    if has_maintained:
+        unrolled = note_learned(model, reader)
     for call in calls:
         key = None if call.is_broken_off else call.change(model, reader)
         if key and key not in changes:
@@ -172,7 +199,6 @@ def bring_up_to_date(model, reader, calls, ended, alone):
             in_order += given(model, reader, call, ended)
     in_order.sort(key=lambda change: change.at)
     in_order += expired(model, reader, ended)
-    has_maintained = any(isinstance(call, Maintain) for call in calls)
     if has_maintained:
         in_order += removed(model, reader, ended)
 
@@ -201,6 +227,7 @@ def bring_up_to_date(model, reader, calls, ended, alone):
             model.promise_anew(call.quota(model).quota_id)
     if has_maintained:
         note_removed_periods(model, reader)
+        check_learned(model, unrolled)
 
 
 def note_removed_periods(model, reader):

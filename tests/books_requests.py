@@ -37,7 +37,7 @@ def random_request(rng, number):
         "tenant": rng.choice(["default"] * 5 + ["acme"]),
         "user_id": rng.choice(["ann", "ann", "bob"]),
         "prompt_tokens": rng.choice([0, 1, 20, 150, 400]),
-        "completion_tokens": completion if with_model or rng.random() < 0.8 else None,
+        "completion_tokens": completion if rng.random() < 0.85 else None,
         "model": "gpt-4o" if with_model else None,
         "priority": rng.choice([None] * 5 + ["high", "medium", "low"]),
         "api_key": rng.choice([None, None, "k1"]),

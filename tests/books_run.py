@@ -12,7 +12,7 @@ from books_ends import Extend, Release, Report, Settle, SettlePartial, SettleUsa
 from books_keys import Issue, Key, Revoke, Rotate, Verify
 from books_model import Model
 from books_order import bring_up_to_date
-from books_records import FOREVER, LATE, Hold, Usage, asked_completion
+from books_records import FOREVER, LATE, Hold, Usage
 from books_requests import random_record, random_request, random_rule
 from timed_cluster import UTC, TimedCluster
 
@@ -186,11 +186,11 @@ class Run:
             request["prompt_tokens"] += 1
         return [again(request, self.shown(request))]
 
-    def random_usage(self, request):
+    def random_usage(self, hold):
         rng = self.rng
         most = rng.choice([1, 1, 3])
-        prompt = rng.randint(0, request["prompt_tokens"] * most)
-        completion = rng.randint(0, asked_completion(request) * most)
+        prompt = rng.randint(0, hold.request["prompt_tokens"] * most)
+        completion = rng.randint(0, self.some_completion(hold) * most)
         cached = rng.randint(0, prompt)
         return Usage(prompt, completion, cached, rng.choice([0, rng.randint(0, prompt - cached)]),
                      rng.choice([0, rng.randint(0, completion)]))
@@ -200,7 +200,7 @@ class Run:
         if hold is None:
             return []
         again = isinstance(hold, Hold) and hold.state == "settled" and self.rng.random() < 0.6
-        usage = hold.usage if again else self.random_usage(hold.request)
+        usage = hold.usage if again else self.random_usage(hold)
         drawn = self.rng.random()
         if drawn < 0.2 and not again:
             return [SettlePartial(hold, usage.completion)]
@@ -216,7 +216,11 @@ class Run:
         hold = hold or self.choose_hold(["held"])
         if hold is None:
             return []
-        return [Report(hold, self.rng.randint(0, 2 * asked_completion(hold.request)))]
+        return [Report(hold, self.rng.randint(0, 2 * self.some_completion(hold)))]
+
+    def some_completion(self, hold):
+        return min(hold.completion, 900) if isinstance(hold, Hold) \
+            else hold.request["completion_tokens"] or 100
 
     def extend(self, hold=None):
         hold = hold or self.choose_hold(["held"])
