@@ -56,6 +56,8 @@ class Call:
     # call, or its twin, has made it.
 
     twins = ()
+    # Whether it answers the same again, rather than do it again.
+    repeats_answer = False
 
     def change(self, model, reader):
         """The key of what it has changed, with at set; None: nothing."""
@@ -119,6 +121,10 @@ class Reserve(Keyed):
     @property
     def reservation_id(self):
         return self.row[0] if self.row else None
+
+    @property
+    def repeats_answer(self):
+        return not self.is_denied
 
     @property
     def outcome(self):
@@ -191,6 +197,7 @@ class Record(Keyed):
     """A call that was never reserved."""
 
     sql = RECORD_USAGE
+    repeats_answer = True
 
     def __init__(self, request, shown=None):
         super().__init__(request, RECORD, shown)

@@ -9,6 +9,8 @@ from books_records import Usage, cost
 class End(Call):
     """Of a reservation, or of one that a call before it in the same transaction makes."""
 
+    repeats_answer = True
+
     def __init__(self, of):
         self.of = of
 

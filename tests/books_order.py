@@ -193,6 +193,9 @@ def bring_up_to_date(model, reader, calls, ended, alone):
             waiting.append(call)
             if key:
                 changes[key].twins = *changes[key].twins, call
+    for call in calls:
+        if call.row and call.repeats_answer and call not in changes.values():
+            model.counts[f"{type(call).__name__} again"] += 1
     in_order = [*changes.values(), *opened(model, reader, versions)]
     for call in calls:
         if isinstance(call, Reset) and call.row:

@@ -69,7 +69,7 @@ def random_rule(rng):
     """The arguments of set_quota()."""
     tenant, scope, name, metric, period, kinds, options = rng.choice(RULES)
     options = dict(options, kind=rng.choice(kinds))
-    amount = Decimal(rng.choices([0, 200, 900, 3000, 9000], [1, 4, 4, 4, 4])[0])
+    amount = Decimal(rng.choices([0, 200, 900, 3000, 9000, 30000], [1, 3, 3, 4, 4, 4])[0])
     if options["kind"] == "bucket":
         amount = max(amount, Decimal(70))
         options["burst"] = rng.choice([100, 400, 1500])

@@ -24,7 +24,19 @@ EDGES = [datetime.fromisoformat(text + "+00:00") for text in (
 FIRST, LAST = (datetime(year, 1, 1, tzinfo=UTC) for year in (2026, 2028))
 
 
+# What a run comes to again and again, and what only a long one is sure to: each operation succeeds.
+OFTEN = ["Reserve granted", "Reserve reduced", "Reserve denied", "Reserve TM001", "Settle",
+         "SettleUsage", "SettlePartial", "Release", "Report", "Extend", "lasts longer", "expired",
+         "Record", "SetQuota", "DropQuota", "Reset", "given back", "Issue", "Rotate", "Verify",
+         "by a key", "Maintain", "Heat"]
+RARELY = ["expired, charged", "corrected", "recorded overrun", "Revoke", "by a name",
+          "by a key in grace", "predicted", "Reserve again", "Settle again", "Release again",
+          "Record again"]
+
+
 class Run:
+    rarely = RARELY
+
     def __init__(self, database, seed, sessions):
         self.rng = random.Random(seed)
         self.cluster = database.cluster
@@ -126,7 +138,7 @@ class Run:
                      and hold.overdue(self.model.began) != "gone"]
         kept = [hold for hold in holds if not hold.is_removed]
         drawn = self.rng.random()
-        holds = drawn < 0.8 and open_ones or (kept if drawn < 0.98 else holds)
+        holds = open_ones if drawn < 0.8 else kept if drawn < 0.98 else holds
         return self.rng.choice(holds) if holds else None
 
     def reserve(self):
@@ -181,7 +193,9 @@ class Run:
         holds = self.known(self.model.requests.values())
         if not holds:
             return []
-        request = dict(self.rng.choice(holds).request)
+        recorded = [hold for hold in holds if "cost" in hold.request]
+        request = dict(self.rng.choice(
+            recorded if recorded and self.rng.random() < 0.3 else holds).request)
         if self.rng.random() < 0.3:
             request["prompt_tokens"] += 1
         return [again(request, self.shown(request))]
@@ -209,7 +223,8 @@ class Run:
         return [Settle(hold, usage)]
 
     def release(self, hold=None):
-        hold = hold or self.choose_hold()
+        hold = hold or self.choose_hold(
+            ["released"] if self.rng.random() < 0.15 else ["held", "expired"])
         return [Release(hold)] if hold else []
 
     def report(self, hold=None):
@@ -325,3 +340,7 @@ def play(run, name, seconds):
         run.close()
     print(f"{name}: {done} steps, {dict(run.counts)}")
     assert done >= (steps or 30)
+    reached = sum(run.counts.values())
+    missed = [name for name in OFTEN * (reached > 2500) + run.rarely * (reached > 12000)
+              if not run.counts[name]]
+    assert not missed, missed

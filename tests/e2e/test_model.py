@@ -18,7 +18,7 @@ from books import value
 from books_calls import Reserve
 from books_comparison import compare
 from books_ends import End
-from books_run import FIRST, Run, again, play
+from books_run import FIRST, RARELY, Run, again, play
 from timed_cluster import TimedCluster
 
 SECONDS = 22
@@ -99,7 +99,7 @@ class InTurn(Run):
         hurried, lost = rng.random() < 0.05, False
         if hurried:
             connection.execute(f"SET statement_timeout = '{rng.randint(1, 6)}ms'")
-        for call in work():
+        for call in work() or self.reserve():
             call.transaction = self.transaction if inside else None
             model.began = self.now()
             self.at_once([(connection, call.send)], 1 if self.inside else None)
@@ -161,6 +161,7 @@ class AtOnce(Run):
     """Rounds: in each all sessions begin together, and all have ended before the next."""
 
     last = "a round"
+    rarely = [*RARELY, "granted by waiting"]
 
     def __init__(self, database, seed):
         super().__init__(database, seed, 8)
