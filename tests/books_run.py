@@ -113,7 +113,8 @@ class Run:
         holds = [h for h in self.model.holds.values() if h.state in ("held", "expired")]
         if not holds:
             return
-        hold = self.rng.choice(holds)
+        reported = [h for h in holds if h.progress is not None and h.state == "held"]
+        hold = self.rng.choice(reported if reported and self.rng.random() < 0.3 else holds)
         hold.expires_at = value(
             self.observer, "UPDATE token_mgmt.reservation SET expires_at = clock_timestamp() - "
             "%s::interval WHERE reservation_id = %s RETURNING expires_at",
@@ -210,7 +211,8 @@ class Run:
                      rng.choice([0, rng.randint(0, completion)]))
 
     def settle(self, hold=None):
-        hold = hold or self.choose_hold()
+        hold = hold or self.choose_hold(
+            ["expired"] if self.rng.random() < 0.15 else ["held", "expired"])
         if hold is None:
             return []
         again = isinstance(hold, Hold) and hold.state == "settled" and self.rng.random() < 0.6
@@ -228,7 +230,10 @@ class Run:
         return [Release(hold)] if hold else []
 
     def report(self, hold=None):
-        hold = hold or self.choose_hold(["held"])
+        reported = [h for h in self.visible(self.model.holds.values())
+                    if h.state == "held" and h.progress is not None]
+        hold = hold or (self.rng.choice(reported) if reported and self.rng.random() < 0.4
+                        else self.choose_hold(["held"]))
         if hold is None:
             return []
         return [Report(hold, self.rng.randint(0, 2 * self.some_completion(hold)))]
