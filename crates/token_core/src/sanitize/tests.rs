@@ -161,7 +161,7 @@ fn secrets_are_redacted_by_name() {
         (&format!("key={key};"), "key=[api_key removed];"),
         ("AKIAIOSFODNN7EXAMPLE", "[api_key removed]"),
         (
-            "use tmk_BzA6G-vhDNSwrN8JxtyAemBn2dCz01Jk1QvyBtT5OtE now",
+            "use tmk_BzA6G-vhDNSwrN8JxtyAemBn2dCz01Jk1QvyBtT5OxE now",
             "use [api_key removed] now",
         ),
         (
