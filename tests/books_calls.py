@@ -14,7 +14,8 @@ from books_requests import RECORD, REQUEST
 # What a session meets where another one has rows locked, or a timeout: nothing has happened then.
 BROKEN_OFF = {"55P03", "57014", "40P01"}
 RESERVE = "SELECT reservation_id::text, status, prompt_tokens, completion_tokens, warnings, " \
-    "statement_timestamp(), predicted_tokens FROM {}(%s" + "".join(f", {name} => %s" for name in REQUEST[1:]) + ")"
+    "statement_timestamp(), predicted_tokens FROM {}(%s" \
+    + "".join(f", {name} => %s" for name in REQUEST[1:]) + ")"
 RECORD_USAGE = "SELECT reservation_id::text, entry_id, prompt_tokens, completion_tokens, " \
     "cached_tokens, cost, flags, kind FROM record_usage(%s" \
     + "".join(f", {name} => %s" for name in RECORD[1:]) + ")"

@@ -86,7 +86,7 @@ class Expired:
             return False
         if hold.progress is None:
             return self.kind is None
-        flags = {"expired", "estimated"} | ({"overrun"} if hold.progress > hold.completion else set())
+        flags = {"expired", "estimated", *["overrun"] * (hold.progress > hold.completion)}
         return (self.kind, self.usage, set(self.flags)) == ("expiry", at_expiry(hold), flags)
 
     def apply(self, model):

@@ -16,9 +16,10 @@ import pytest
 
 from books import value
 from books_calls import Reserve
+from books_choices import again
 from books_comparison import compare
 from books_ends import End
-from books_run import FIRST, RARELY, Run, again, play
+from books_run import FIRST, RARELY, Run, play
 from timed_cluster import TimedCluster
 
 SECONDS = 22
@@ -198,7 +199,8 @@ class AtOnce(Run):
             for n in range(2, 5):
                 scripts[n] = Script(self.rng.choice(
                     [self.rotate] * 4 + [self.verify] * 4 + [self.revoke])(key))
-        others = {self.issue: 3, self.maintain: 4, self.heat: 2, self.set_quota: 5, self.drop_quota: 2, None: 8}
+        others = {self.issue: 3, self.maintain: 4, self.heat: 2, self.set_quota: 5,
+                  self.drop_quota: 2, None: 8}
         if not self.has_clock or self.now() > self.latest:
             # By a clock that was set back, nobody could say when.
             others[self.reset_quota] = 3
