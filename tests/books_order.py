@@ -16,7 +16,8 @@ from books_records import FOREVER, Period, Usage, at_expiry, charge, read
 @dataclass
 class Opened:
     """A fixed period that somebody has opened: what it carries was decided at that moment. None
-    is opened before one of which the rows were removed."""
+    is opened before one of which the rows were removed. Or a part of a window, maybe by one who
+    then found that a retry had been answered already."""
 
     at: object
     key: tuple
@@ -25,6 +26,8 @@ class Opened:
     def agrees(self, model, alone):
         quota_id, name, start = self.key
         q = model.quotas.get(quota_id)
+        if q is not None and q.kind == "sliding":
+            return self.carried == 0
         if q is None or q.removed_until and read(start) < q.removed_until:
             return False
         # Carried over is nothing by one that was opened only because the next one was.
@@ -111,12 +114,14 @@ class Removed:
 
 
 def opened(model, reader, versions):
-    fixed = {quota_id for quotas in versions for quota_id, q in quotas.items() if q.kind == "fixed"}
+    kinds = {quota_id: q.kind for quotas in versions for quota_id, q in quotas.items()}
     rows = reader.execute(
         "SELECT opened_at, carried, quota_id, scope_value, starts_at::text "
         "FROM token_mgmt.quota_period WHERE slot = 0").fetchall()
     return [Opened(at, tuple(key), carried) for at, carried, *key in rows
-            if tuple(key) not in model.periods and key[0] in fixed]
+            if tuple(key) not in model.periods and (
+                kinds.get(key[0]) == "fixed"
+                or kinds.get(key[0]) == "sliding" and key[2] != FOREVER)]
 
 
 def given(model, reader, call, ended):
