@@ -82,11 +82,11 @@ pub fn is_reasoning(item: &Value) -> bool {
     item_type(item) == "reasoning"
 }
 
-/// Whether reasoning stands where nothing that it led to follows.
+/// Whether something else follows reasoning than what it led to; at the end that may still come.
 pub fn is_stranded(items: &[Value], at: usize) -> bool {
     let next = items.get(at + 1);
-    let led_to = next.is_some_and(|next| Format::Responses.role(next) == Some(Role::Assistant));
-    is_reasoning(&items[at]) && !led_to
+    let goes_on = next.is_some_and(|next| Format::Responses.role(next) != Some(Role::Assistant));
+    is_reasoning(&items[at]) && goes_on
 }
 
 /// Whether all before this message is folded up in it, so that it must not go before the others.
