@@ -50,9 +50,10 @@ class Choices:
                 "min_completion_tokens": None, "prompt_tokens": 0,
                 "max_wait": timedelta(milliseconds=100)}
             room = self.model.most(request, self.model.began, None, None)
+            wanted = room + hold.prompt + hold.completion
             # More than 16,384 tokens the model does not write.
-            if 0 <= room < 10000:
-                request["completion_tokens"] = int(room) + hold.prompt + hold.completion
+            if room >= 0 and wanted <= 16384:
+                request["completion_tokens"] = int(wanted)
                 return Reserve(request, False), Release(hold)
         return None
 
