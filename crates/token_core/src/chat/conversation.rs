@@ -1,6 +1,7 @@
 //! A list of messages in the shape it came in, which is the shape it goes back in.
 
 use super::input::{kind_of, malformed_messages, parse};
+use super::linked::{is_server_call, is_server_result};
 use super::shape::{Field, Format, STEERING_KEY, block_type, blocks, string};
 use crate::check::{self, Provider};
 use crate::error::CoreError;
@@ -152,9 +153,9 @@ fn format_of(messages: &[Value]) -> Format {
                 "input_text" | "output_text" | "input_image" | "input_file" => {
                     Some(Format::Responses)
                 }
-                "tool_use" | "server_tool_use" | "mcp_tool_use" | "tool_result" | "thinking"
-                | "redacted_thinking" | "compaction" | "search_result" => Some(Format::Anthropic),
-                kind if kind.ends_with("_tool_result") => Some(Format::Anthropic),
+                "tool_use" | "tool_result" | "thinking" | "redacted_thinking" | "compaction"
+                | "search_result" => Some(Format::Anthropic),
+                kind if is_server_call(kind) || is_server_result(kind) => Some(Format::Anthropic),
                 "image" | "document" if block.field("source").is_some() => Some(Format::Anthropic),
                 _ => None,
             }),

@@ -12,7 +12,7 @@ pub fn offered(format: Format, message: &Value) -> Vec<&str> {
         Format::OpenAi => Vec::new(),
         Format::Anthropic => blocks(message)
             .iter()
-            .filter(|block| matches!(block_type(block), "server_tool_use" | "mcp_tool_use"))
+            .filter(|block| is_server_call(block_type(block)))
             .filter_map(|block| string(block, "id"))
             .collect(),
         Format::Responses => match item_type(message) {
@@ -40,9 +40,14 @@ pub fn referred(format: Format, message: &Value) -> Vec<&str> {
     }
 }
 
+/// Whether a block of Anthropic's is a call of a tool that the provider runs.
+pub fn is_server_call(kind: &str) -> bool {
+    matches!(kind, "server_tool_use" | "mcp_tool_use")
+}
+
 /// `web_search_tool_result`, `code_execution_tool_result`, `mcp_tool_result` and whatever follows
 /// them; a plain `tool_result` is the caller's.
-fn is_server_result(kind: &str) -> bool {
+pub fn is_server_result(kind: &str) -> bool {
     kind.ends_with("_tool_result")
 }
 
