@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::{Value, json};
+use token_core::check::check_json;
 use token_core::fit::fit_json;
 
 fn words(count: usize) -> String {
@@ -97,6 +98,88 @@ fn an_approval_stays_with_its_request_over_a_user_message() {
         user("more"),
     ]);
     assert_together(&messages, 1, 3);
+}
+
+#[test]
+fn an_exchange_beside_an_approved_call_stays_whole() {
+    let messages = json!([
+        {"type": "message", "role": "user", "content": words(30)},
+        {"type": "mcp_approval_request", "id": "m", "server_label": "s", "name": "roll", "arguments": "{}"},
+        {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "a", "output": "1"},
+        {"type": "function_call", "call_id": "b", "name": "f", "arguments": "{}"},
+        {"type": "mcp_call", "id": "c", "approval_request_id": "m", "server_label": "s",
+         "name": "roll", "arguments": "{}", "output": "6"},
+        {"type": "function_call_output", "call_id": "b", "output": words(20)},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": words(9)}]},
+        {"type": "message", "role": "user", "content": "more"},
+    ]);
+    assert_together(&messages, 1, 5);
+    assert_together(&messages, 4, 6);
+}
+
+/// A call, what continues the turn, and the user's next question.
+fn interrupted(result: Value) -> Value {
+    let call = json!({"type": "server_tool_use", "id": "srv", "name": "code_execution",
+                      "input": {"code": "x"}});
+    json!([
+        {"role": "user", "content": words(30)},
+        {"role": "assistant", "content": [{"type": "text", "text": "Let me see."}, call]},
+        result,
+        {"role": "user", "content": "more"},
+    ])
+}
+
+#[test]
+fn a_server_call_without_its_result_goes_alone() {
+    let orphan = json!({"type": "code_execution_tool_result", "tool_use_id": "srv", "content": {}});
+    let unanswered = json!({"type": "tool_use", "id": "t", "name": "f", "input": {}});
+    for continued in [
+        json!({"role": "assistant", "content": "Never mind."}),
+        // With the exchange that lacks a result, that of the server's tool goes.
+        json!({"role": "assistant", "content": [orphan, unanswered]}),
+    ] {
+        let messages = interrupted(continued);
+        assert_ne!(problems(&messages), json!([]), "{messages}");
+        let answer = fit(&messages, 0, 10_000);
+        assert_eq!(problems(&answer["messages"]), json!([]), "{answer}");
+        let said = json!([{"type": "text", "text": "Let me see."}]);
+        assert_eq!(answer["messages"][1]["content"], said);
+    }
+}
+
+#[test]
+fn an_answer_to_a_server_call_that_was_never_made_goes() {
+    let result = json!({"type": "web_search_tool_result", "tool_use_id": "other", "content": []});
+    let mut messages = interrupted(json!({"role": "assistant", "content": [
+        {"type": "code_execution_tool_result", "tool_use_id": "srv", "content": {}}]}));
+    let thinking = json!({"type": "thinking", "thinking": "x", "signature": "x"});
+    let orphan = json!({"role": "assistant", "content": [thinking, result]});
+    messages.as_array_mut().unwrap().insert(3, orphan);
+    let answer = fit(&messages, 0, 10_000);
+    assert_eq!(answer["receipt"][3]["rule"], "orphan_result", "{answer}");
+    assert_eq!(answer["messages"].as_array().unwrap().len(), 4);
+    assert_eq!(problems(&answer["messages"]), json!([]));
+}
+
+#[test]
+fn results_stay_with_a_call_of_an_earlier_turn() {
+    let messages = json!([
+        {"role": "user", "content": words(30)},
+        {"role": "assistant", "content": [
+            {"type": "server_tool_use", "id": "srv", "name": "code_execution", "input": {"code": "x"}}]},
+        {"role": "user", "content": "go on"},
+        {"role": "assistant", "content": [
+            {"type": "code_execution_tool_result", "tool_use_id": "srv", "content": {}},
+            {"type": "tool_use", "id": "t", "name": "f", "input": {}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "1"}]},
+    ]);
+    // What was found last is what is to be answered.
+    assert_eq!(kept_by_budget_of_last(&messages), [0, 1, 2, 3, 4]);
+}
+
+fn problems(messages: &Value) -> Value {
+    serde_json::from_str(&check_json(&messages.to_string(), None).unwrap()).unwrap()
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod fit_support;
 
+use fit_support::receipts::*;
 use fit_support::shapes::*;
 use fit_support::*;
 use proptest::prelude::*;

@@ -51,34 +51,64 @@ pub fn is_server_result(kind: &str) -> bool {
     kind.ends_with("_tool_result")
 }
 
-/// Messages with results of a provider's own tools that no call came before, and those with calls
-/// that no result follows although the user has gone on.
-pub fn loose_calls(messages: &[Value]) -> Vec<(usize, &'static str)> {
-    let format = Format::Anthropic;
+/// A block that is a call of a provider's own tool without its result, or the result of one without
+/// its call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LooseBlock {
+    pub message: usize,
+    pub block: usize,
+    pub is_result: bool,
+}
+
+impl LooseBlock {
+    pub fn found(&self) -> &'static str {
+        match self.is_result {
+            true => "has a result of a server's tool without its call before it",
+            false => "calls a server's tool and has no result of it",
+        }
+    }
+}
+
+/// In Anthropic's messages, of those that are there, in order: results that no call came before, and
+/// calls that no result follows although the user has gone on.
+pub fn loose_blocks(messages: &[Value], is_there: impl Fn(usize) -> bool) -> Vec<LooseBlock> {
     let mut loose = Vec::new();
     let mut known = HashSet::new();
     let mut open = HashMap::new();
+    let mut asked = 0;
     for (index, message) in messages.iter().enumerate() {
-        for id in offered(format, message) {
-            known.insert(id);
-            open.insert(id, index);
+        if !is_there(index) {
+            continue;
         }
-        for id in referred(format, message) {
-            open.remove(id);
-            if !known.contains(id) {
-                loose.push((
-                    index,
-                    "has a result of a server's tool without its call before it",
-                ));
+        for (at, block) in blocks(message).iter().enumerate() {
+            let kind = block_type(block);
+            if is_server_call(kind) {
+                let id = string(block, "id").unwrap_or_default();
+                known.insert(id);
+                open.insert(id, (index, at));
+            } else if is_server_result(kind) {
+                let id = string(block, "tool_use_id").unwrap_or_default();
+                open.remove(id);
+                if !known.contains(id) {
+                    loose.push(LooseBlock {
+                        message: index,
+                        block: at,
+                        is_result: true,
+                    });
+                }
             }
         }
+        if Format::Anthropic.role(message) == Some(Role::User) {
+            asked = index;
+        }
     }
-    let is_user = |message: &Value| format.role(message) == Some(Role::User);
-    let asked = messages.iter().rposition(is_user).unwrap_or(0);
-    let unanswered = open.into_values().filter(|index| *index < asked);
-    loose.extend(unanswered.map(|index| (index, "calls a server's tool and has no result of it")));
-    loose.sort_unstable();
-    loose.dedup_by_key(|(index, _)| *index);
+    let unanswered = open.into_values().filter(|(index, _)| *index < asked);
+    loose.extend(unanswered.map(|(message, block)| LooseBlock {
+        message,
+        block,
+        is_result: false,
+    }));
+    loose.sort_unstable_by_key(|it| (it.message, it.block));
     loose
 }
 

@@ -257,7 +257,7 @@ pub fn is_sealed(message: &Value) -> bool {
     }
 }
 
-fn is_thinking_type(name: &str) -> bool {
+pub fn is_thinking_type(name: &str) -> bool {
     matches!(name, "thinking" | "redacted_thinking" | "reasoning")
 }
 

@@ -74,12 +74,6 @@ pub fn check_messages(conversation: &Conversation) -> Vec<Problem> {
             .call_keys(&conversation.messages[*index]);
         keys.iter().any(|key| matches!(key, CallKey::Id(_)))
     });
-    if conversation.format == Format::Anthropic {
-        let loose = linked::loose_calls(&conversation.messages).into_iter();
-        problems.extend(
-            loose.map(|(index, found)| problem(conversation, index, ProblemKind::Pairing, found)),
-        );
-    }
     problems.extend(waiting.map(|index| problem(conversation, index, ProblemKind::Pairing, WAITS)));
     problems
 }
@@ -90,9 +84,18 @@ pub fn sequence_problems(conversation: &Conversation, pairing: &Pairing) -> Vec<
         .faults
         .iter()
         .map(|(index, fault)| problem(conversation, *index, ProblemKind::Pairing, fault.found()));
+    let mut loose = match conversation.format {
+        Format::Anthropic => linked::loose_blocks(&conversation.messages, |_| true),
+        _ => Vec::new(),
+    };
+    loose.dedup_by_key(|it| it.message);
+    let loose = loose
+        .into_iter()
+        .map(|it| problem(conversation, it.message, ProblemKind::Pairing, it.found()));
     order_problem(conversation)
         .into_iter()
         .chain(faults)
+        .chain(loose)
         .collect()
 }
 

@@ -41,6 +41,9 @@ struct Segment {
     is_exchange: bool,
 }
 
+/// A turn, and a segment of it.
+type Place = (usize, usize);
+
 /// A user message and all that answers it. What comes before the first user message is a turn
 /// without one.
 #[derive(Default)]
@@ -106,9 +109,11 @@ impl Dialogue<'_> {
         order
     }
 
-    /// A unit with a pinned message stays, and with it the start of its turn.
+    /// A unit with a pinned message stays, and with it the start of its turn; so does that of the
+    /// newest message, which may belong to a call of an earlier turn.
     fn place(&self, units: Vec<Unit>, ranking: &mut Ranking) {
-        let is_pinned = |unit: &Unit| unit.members.iter().any(|at| self.steering[*at].is_pinned);
+        let stays = |at: &usize| self.steering[*at].is_pinned || self.live.last() == Some(at);
+        let is_pinned = |unit: &Unit| unit.members.iter().any(stays);
         let pinned = units.iter().filter(|unit| is_pinned(unit));
         let heads: HashSet<usize> = pinned.filter_map(|unit| unit.head).collect();
         for unit in units {
@@ -196,18 +201,22 @@ impl Dialogue<'_> {
     fn split(&self, fixed: &mut Vec<usize>) -> Vec<Turn> {
         let format = self.conversation.format;
         let mut turns: Vec<Turn> = Vec::new();
-        let mut calls: HashMap<CallKey, (usize, usize)> = HashMap::new();
-        let mut offers: HashMap<&str, (usize, usize)> = HashMap::new();
+        let mut calls: HashMap<CallKey, Place> = HashMap::new();
+        let mut offers: HashMap<&str, Place> = HashMap::new();
+        let mut caller: Option<Place> = None;
         let mut previous = None;
         for &index in self.live {
             let message = &self.conversation.messages[index];
             let role = self.role(index);
             match role {
                 Some(Role::System | Role::Developer) => fixed.push(index),
-                Some(Role::User) | None => turns.push(Turn {
-                    user: Some(index),
-                    segments: Vec::new(),
-                }),
+                Some(Role::User) | None => {
+                    caller = None;
+                    turns.push(Turn {
+                        user: Some(index),
+                        segments: Vec::new(),
+                    });
+                }
                 Some(Role::Assistant) => {
                     let keys = format.call_keys(message);
                     let joins = format == Format::Responses && previous == Some(Role::Assistant);
@@ -223,23 +232,28 @@ impl Dialogue<'_> {
                     let first = referred.filter_map(|id| offers.get(id)).min().copied();
                     if let Some(first) = first.filter(|first| *first < place) {
                         tie(&mut turns, first, index);
-                        let is_tied =
-                            |offer: &&mut (usize, usize)| first.0 == place.0 && **offer > first;
-                        let tied = offers.values_mut().filter(is_tied);
-                        tied.for_each(|offer| *offer = first);
+                        let is_tied = |other: &&mut Place| {
+                            first.0 == place.0 && first.0 == other.0 && **other > first
+                        };
+                        let places = calls.values_mut().chain(offers.values_mut());
+                        places.filter(is_tied).for_each(|other| *other = first);
                         place = first;
                     }
+                    caller = Some(place);
                     let keys = keys.into_iter().chain(shape::call_alias(message));
                     calls.extend(keys.map(|key| (key, place)));
                     let offered = linked::offered(format, message).into_iter();
                     offers.extend(offered.map(|id| (id, place)));
                 }
                 Some(Role::Tool | Role::Function) => {
-                    let key = format.answered_key(message);
-                    let place = key.and_then(|key| calls.get(&key)).copied();
-                    result_place(&mut turns, place.filter(|_| format == Format::Responses))
-                        .members
-                        .push(index);
+                    let place = match format {
+                        Format::Responses => {
+                            let key = format.answered_key(message);
+                            key.and_then(|key| calls.get(&key)).copied()
+                        }
+                        _ => caller,
+                    };
+                    segment_at(&mut turns, place).members.push(index);
                 }
             }
             previous = role;
@@ -312,7 +326,7 @@ fn current(turns: &mut Vec<Turn>) -> &mut Turn {
 
 /// Puts the newest message, the last of the last segment, into an earlier one, and what is between
 /// them in the same turn with it.
-fn tie(turns: &mut [Turn], (turn, segment): (usize, usize), index: usize) {
+fn tie(turns: &mut [Turn], (turn, segment): Place, index: usize) {
     if turn + 1 < turns.len() {
         let newest = turns.last_mut().map(|turn| &mut turn.segments);
         if let Some(segments) = newest {
@@ -330,7 +344,7 @@ fn tie(turns: &mut [Turn], (turn, segment): (usize, usize), index: usize) {
 }
 
 /// The segment of a result: that of its call, else the last one.
-fn result_place(turns: &mut Vec<Turn>, place: Option<(usize, usize)>) -> &mut Segment {
+fn segment_at(turns: &mut Vec<Turn>, place: Option<Place>) -> &mut Segment {
     if let Some((turn, segment)) = place {
         return &mut turns[turn].segments[segment];
     }

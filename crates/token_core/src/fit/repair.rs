@@ -1,8 +1,9 @@
 //! Mending what a provider would refuse in the pairs of calls and results.
 
 use crate::chat::{Conversation, Format, Role, linked, shape};
-use crate::check::{Loss, Pairing, sequence_problems};
+use crate::check::{Fault, Loss, Pairing, sequence_problems};
 use crate::error::CoreError;
+use serde_json::Value;
 
 /// What each message loses, `None` for those that stay as they are. When repairing is not allowed,
 /// the first problem is an error; when nothing would be left, that is one too.
@@ -12,7 +13,10 @@ pub fn find(conversation: &Conversation, is_allowed: bool) -> Result<Vec<Option<
     let mut losses = std::mem::take(&mut pairing.losses);
     match conversation.format {
         Format::OpenAi => {}
-        Format::Anthropic => begin_with_user(conversation, &mut losses),
+        Format::Anthropic => {
+            begin_with_user(conversation, &mut losses);
+            leave_no_loose_calls(messages, &mut losses);
+        }
         Format::Responses => keep_reasoning_with_its_item(conversation, &mut losses),
     }
     let malformed = || CoreError::malformed("messages are malformed");
@@ -80,6 +84,31 @@ fn begin_with_user(conversation: &Conversation, losses: &mut [Option<Loss>]) {
             }
             Some(Role::User | Role::Tool) => return,
             _ => {}
+        }
+    }
+}
+
+/// A server's tool has its results in the same message, or in a later one that may have gone. Of an
+/// answer in which nothing but thinking is left nothing stays.
+fn leave_no_loose_calls(messages: &[Value], losses: &mut [Option<Loss>]) {
+    for loose in linked::loose_blocks(messages, |at| !is_whole(&losses[at])) {
+        let loss = losses[loose.message].get_or_insert_with(|| Loss {
+            rule: match loose.is_result {
+                true => Fault::OrphanResult.rule(),
+                false => Fault::UnansweredCall.rule(),
+            },
+            blocks: Some(Vec::new()),
+        });
+        let Some(lost) = &mut loss.blocks else {
+            continue;
+        };
+        lost.push(loose.block);
+        let mut blocks = shape::blocks(&messages[loose.message]).iter().enumerate();
+        let stays = |(at, block): (usize, &Value)| {
+            !lost.contains(&at) && !shape::is_thinking_type(shape::block_type(block))
+        };
+        if !blocks.any(stays) {
+            loss.blocks = None;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Generated conversations and the requests they are fitted with.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic)]
 
+pub mod receipts;
 pub mod shapes;
 
 use proptest::prelude::*;

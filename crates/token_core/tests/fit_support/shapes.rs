@@ -1,15 +1,16 @@
-//! The same conversation in the other shapes, and a receipt carried out.
+//! The same conversation in the other shapes.
 
 use super::{PDF, PNG};
 use serde_json::{Value, json};
 use std::collections::HashMap;
-use token_core::compress::squeeze;
 
 /// An OpenAI conversation, valid or not, as Anthropic's `{system, messages}`; what comes before the
 /// first user message is left out.
 pub fn to_anthropic(messages: &[Value]) -> Value {
     let mut system = Vec::new();
     let mut list: Vec<Value> = Vec::new();
+    // A call of a server's tool whose result is yet to come, and the message that makes it.
+    let mut unanswered: Option<(usize, Value)> = None;
     for message in messages {
         let steering = &message["token_mgmt"];
         // Who has a name says what he says beside the results, if there are any.
@@ -56,27 +57,57 @@ pub fn to_anthropic(messages: &[Value]) -> Value {
                         "name": call["function"]["name"],
                         "input": {"arguments": call["function"]["arguments"]}}));
                 }
+                if let Some((_, result)) = unanswered.take() {
+                    content.insert(0, result);
+                }
                 if !content.is_empty() {
                     add("assistant", Value::from(content));
+                }
+                let last = list.len();
+                if message["content"].is_array() && list.iter().any(is_asked) {
+                    let (call, result) = server_call(last);
+                    let content = list[last - 1]["content"].as_array_mut().unwrap();
+                    content.push(call);
+                    match last % 2 {
+                        0 => content.push(result),
+                        _ => unanswered = Some((last - 1, result)),
+                    }
                 }
             }
             // The old function calls have no counterpart.
             _ => {}
         }
     }
-    let first = list
-        .iter()
-        .position(|message| message["role"] == "user" && !has_results(message));
-    let list = list.split_off(first.unwrap_or(list.len()));
-    let list = if list.is_empty() {
-        vec![json!({"role": "user", "content": "x"})]
-    } else {
-        list
-    };
+    if let Some((at, result)) = unanswered {
+        list[at]["content"].as_array_mut().unwrap().push(result);
+    }
+    let mut list = list.split_off(list.iter().position(is_asked).unwrap_or(list.len()));
+    if list.is_empty() {
+        list.push(json!({"role": "user", "content": "x"}));
+    }
+    if messages.len() % 4 == 3 {
+        let folded = json!([{"type": "compaction", "content": "They said hello."}]);
+        list.insert(0, json!({"role": "assistant", "content": folded}));
+    }
     match system.is_empty() {
         true => json!({"messages": list}),
         false => json!({"system": system, "messages": list}),
     }
+}
+
+fn is_asked(message: &Value) -> bool {
+    message["role"] == "user" && !has_results(message)
+}
+
+/// A call of a tool that the provider runs, and its result.
+fn server_call(number: usize) -> (Value, Value) {
+    let id = format!("srvtoolu_{number}");
+    (
+        json!({"type": "server_tool_use", "id": id, "name": "code_execution", "input": {"code": "x"}}),
+        json!({"type": "code_execution_tool_result", "tool_use_id": id,
+               "content": {"type": "code_execution_result", "stdout": "1", "stderr": "",
+                           "return_code": 0}}),
+    )
 }
 
 fn has_results(message: &Value) -> bool {
@@ -148,6 +179,14 @@ pub fn to_responses(messages: &[Value]) -> Value {
             let summary = json!([{"type": "summary_text", "text": thinking}]);
             items.push(json!({"type": "reasoning", "id": "rs_1", "summary": summary}));
         }
+        let is_approved = role == "user" && message["content"].is_array();
+        let approval = format!("mcpr_{}", items.len());
+        if is_approved {
+            items.push(
+                json!({"type": "mcp_approval_request", "id": approval, "name": "roll",
+                              "server_label": "dice", "arguments": "{}"}),
+            );
+        }
         if !message["content"].is_null() {
             let mut item = json!({"type": "message", "role": role,
                                   "content": parts(role, &message["content"])});
@@ -155,6 +194,12 @@ pub fn to_responses(messages: &[Value]) -> Value {
                 item["token_mgmt"] = message["token_mgmt"].clone();
             }
             items.push(item);
+        }
+        if is_approved {
+            items.push(
+                json!({"type": "mcp_approval_response", "approval_request_id": approval,
+                              "approve": true}),
+            );
         }
         if role == "assistant" && message["content"].is_array() {
             items.push(
@@ -181,6 +226,12 @@ pub fn to_responses(messages: &[Value]) -> Value {
     }
     if items.is_empty() {
         items.push(json!({"type": "message", "role": "user", "content": "x"}));
+    }
+    if messages.len() % 4 == 3 {
+        items.insert(
+            0,
+            json!({"type": "compaction", "encrypted_content": "gAAAAABo"}),
+        );
     }
     Value::from(items)
 }
@@ -229,20 +280,6 @@ fn parts(role: &str, content: &Value) -> Value {
     parts.iter().map(part).collect()
 }
 
-/// Calls are told apart by their ids, wherever their results are.
-fn unique_ids(items: &mut [Value]) {
-    let mut latest = HashMap::new();
-    for (at, item) in items.iter_mut().enumerate() {
-        let Some(id) = item["call_id"].as_str().map(str::to_owned) else {
-            continue;
-        };
-        if item["type"].as_str().unwrap().ends_with("_call") {
-            latest.insert(id.clone(), format!("{id}_{at}"));
-        }
-        item["call_id"] = json!(latest.get(&id).unwrap_or(&id));
-    }
-}
-
 fn text_of(content: &Value) -> String {
     match content {
         Value::String(text) => text.clone(),
@@ -258,72 +295,6 @@ fn text_of(content: &Value) -> String {
 pub fn list(messages: &Value) -> &[Value] {
     let list = messages.get("messages").unwrap_or(messages);
     list.as_array().unwrap()
-}
-
-/// The output that a receipt makes of an input.
-pub fn replay(input: &Value, receipt: &Value, keeps_hints: bool) -> Value {
-    let mut output: Vec<Value> = Vec::new();
-    for (message, entry) in list(input).iter().zip(of_messages(receipt)) {
-        if entry["action"] == "dropped" || entry["action"] == "summarised" {
-            continue;
-        }
-        let mut message = message.clone();
-        for edit in entry["edits"].as_array().into_iter().flatten() {
-            apply(&mut message, edit);
-        }
-        if !keeps_hints {
-            message.as_object_mut().unwrap().shift_remove("token_mgmt");
-        }
-        output.push(message);
-    }
-    let entries = receipt.as_array().unwrap();
-    if let Some(insert) = entries.iter().find(|entry| entry["action"] == "inserted") {
-        let at = insert["at"].as_u64().unwrap() as usize;
-        output.insert(at, insert["message"].clone());
-    }
-    let mut replayed = input.clone();
-    match replayed.get_mut("messages") {
-        Some(messages) => *messages = Value::from(output),
-        None => replayed = Value::from(output),
-    }
-    replayed
-}
-
-/// The entries for the messages of a list, in order.
-pub fn of_messages(receipt: &Value) -> impl Iterator<Item = &Value> {
-    let entries = receipt.as_array().unwrap().iter();
-    entries.filter(|entry| !entry["index"].is_null())
-}
-
-fn apply(message: &mut Value, edit: &Value) {
-    let path = edit["path"].as_str().unwrap_or_default().to_owned();
-    let number = |key: &str| edit[key].as_u64().unwrap() as usize;
-    match edit["edit"].as_str().unwrap() {
-        "replace" => {
-            let text = message.pointer_mut(&path).unwrap();
-            let characters: Vec<char> = text.as_str().unwrap().chars().collect();
-            let head: String = characters[..number("from")].iter().collect();
-            let tail: String = characters[number("to")..].iter().collect();
-            *text = json!([&head, edit["text"].as_str().unwrap(), &tail].concat());
-        }
-        "squeeze" => {
-            let text = message.pointer_mut(&path).unwrap();
-            *text = json!(squeeze(text.as_str().unwrap()));
-        }
-        _ => {
-            let gone: Vec<u64> = edit["blocks"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|at| at.as_u64().unwrap())
-                .collect();
-            let mut at = 0;
-            message["content"].as_array_mut().unwrap().retain(|_| {
-                at += 1;
-                !gone.contains(&(at - 1))
-            });
-        }
-    }
 }
 
 /// The results of tools, in order: what each call was, and what came of it.
