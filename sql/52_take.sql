@@ -64,6 +64,7 @@ DECLARE
     remaining numeric;
     waited text[];
     has_waited boolean := false;
+    refilled_at timestamptz;
     allocations token_mgmt.allocation[];
 BEGIN
     -- at is that of the caller's snapshot until a row is locked.
@@ -122,6 +123,7 @@ BEGIN
             FOR UPDATE;
             has_waited := has_waited OR clock_timestamp() > was + interval '1 millisecond';
             was := clock_timestamp();
+            refilled_at := coalesce(refilled_at, was);
             UPDATE token_mgmt.quota_period p
             SET held = p.held + units,
                 credited = token_mgmt._credit(p.used + p.held, p.credited, p.credited_at, w.inflow,
@@ -162,7 +164,8 @@ BEGIN
         allocations := allocations || (w.quota_id, w.scope_value, w.starts_at, in_slot, w.metric,
             nullif(w.cached_weight, 1), units)::token_mgmt.allocation;
     END LOOP;
-    IF at >= until
+    -- What has flowed into a bucket when tokens are given back to it is reckoned from at.
+    IF at >= until OR at > refilled_at + interval '1 millisecond'
         OR has_waited AND token_mgmt._has_other_limit(r.tenant, allocations, at)
     THEN
         RETURN NULL;

@@ -98,13 +98,14 @@ DECLARE
     u token_mgmt._usage;
     e token_mgmt.usage_entry;
     charges numeric[];
-    at timestamptz := clock_timestamp();
+    at timestamptz;
     looked integer := 0;
     expired integer := 0;
+    began constant timestamptz := clock_timestamp();
 BEGIN
     FOR r IN
         SELECT s.* FROM token_mgmt.reservation s
-        WHERE s.state = 'held' AND s.expires_at <= at
+        WHERE s.state = 'held' AND s.expires_at <= began
             AND (_expire_holds.tenant IS NULL OR s.tenant = _expire_holds.tenant)
             AND (within IS NULL OR EXISTS (
                 SELECT FROM unnest(s.allocations) l
@@ -124,12 +125,14 @@ BEGIN
                 true)::token_mgmt._usage;
             e := token_mgmt._entry(r, u, 'expiry');
             e.flags := e.flags || 'expired'::text;
-            e.recorded_at := at;
             charges := token_mgmt._charges(r, e);
         END IF;
         CONTINUE WHEN NOT token_mgmt._lock_at_once(r, charges);
         PERFORM token_mgmt._charge(r, charges);
+        -- A reset that came before this has not given it back.
+        at := clock_timestamp();
         IF e.entry_id IS NOT NULL THEN
+            e.recorded_at := at;
             PERFORM token_mgmt._write_ledger(r, u, e, charges);
         END IF;
         UPDATE token_mgmt.reservation s SET state = 'expired', ended_at = at,
