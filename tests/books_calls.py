@@ -100,14 +100,16 @@ class Keyed(Call):
     def has_passed(self, model):
         return not self.shown or self.request["key"].has_let_pass(self.shown, model)
 
+    def is_right(self, model, at, alone):
+        if self.code == "TM007":
+            return self.shown is not None and self.request["key"].fault(self.shown, at) is not None
+        return self.has_passed(model) and self.is_right_once_passed(model, at, alone)
+
     def note(self, model):
         if self.shown:
             key = self.request["key"]
             model.counts["by a key" if self.shown == key.secrets[-1] else "by a name"
                          if self.shown == key.name else "by a key in grace"] += 1
-
-    def is_refused(self, at):
-        return self.shown is not None and self.request["key"].fault(self.shown, at) is not None
 
 
 class Reserve(Keyed):
@@ -173,11 +175,7 @@ class Reserve(Keyed):
             and self.at - self.row[5] > timedelta(milliseconds=10)
         model.grant(self.hold)
 
-    def is_right(self, model, at, alone):
-        if self.code == "TM007":
-            return self.is_refused(at)
-        if not self.has_passed(model):
-            return False
+    def is_right_once_passed(self, model, at, alone):
         earlier = model.requests.get(identity(self.request))
         if earlier:
             code = "TM005" if earlier.request != self.request else \
@@ -243,11 +241,7 @@ class Record(Keyed):
         model.counts["recorded overrun"] += "overrun" in flags
         model.spend(self.hold, self.usage)
 
-    def is_right(self, model, at, alone):
-        if self.code == "TM007":
-            return self.is_refused(at)
-        if not self.has_passed(model):
-            return False
+    def is_right_once_passed(self, model, at, alone):
         earlier = model.requests.get(identity(self.request))
         if earlier:
             return self.code == "TM005" if earlier.request != self.request else \

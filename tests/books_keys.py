@@ -37,8 +37,9 @@ class Key:
         return self.before if self.changed_in == step else self
 
     def has_let_pass(self, shown, model):
-        """What was valid when the step began may have been replaced or have expired since."""
-        return self.was(model.step).fault(shown, model.began) is None
+        """What was valid when the step began may have been replaced or have expired since; what had
+        expired may have been renewed, by its name."""
+        return any(key.fault(shown, model.began) is None for key in (self.was(model.step), self))
 
 
 class KeyCall(Call):

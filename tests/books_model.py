@@ -41,9 +41,9 @@ class Model:
     # Grants from windows and buckets, to be looked at once it is known what else has ended.
     unchecked: list = field(default_factory=list)
     step: int = 0
-    # How often the clock was set, and its instant when the present step began.
-    clock_steps: int = 0
+    # The instants at which the present step began and ended.
     began: datetime.datetime = None
+    ended: datetime.datetime = None
     undo: list = field(default_factory=list)
     # How often a run has come to what.
     counts: Counter = field(default_factory=Counter)
@@ -69,9 +69,16 @@ class Model:
         self.ledger[key] += change
         self.undo.append(lambda: self.ledger.subtract({key: change}))
 
-    def flow(self, quota_id, value, at, change):
+    def flow(self, hold, quota_id, value, at, change, until=None):
+        """What a hold takes from a bucket at this instant, or maybe as late as until. What it gives
+        back it has not taken: whatever was free since was free without that."""
         flows = self.flows.setdefault((quota_id, value), [])
-        event = Flow(self.clock_steps, at, self.began, change)
+        given_back = max(-change, 0)
+        for event in reversed(flows):
+            if event.hold is hold and given_back:
+                self.add(event, "change", -min(given_back, event.change))
+                given_back -= min(given_back, event.change)
+        event = Flow(hold, self.step, self.began, at, until or at, max(change, 0))
         flows.append(event)
         # By identity: two events may be equal.
         self.undo.append(lambda: flows.__setitem__(
@@ -175,7 +182,7 @@ class Model:
                 "tokens": hold.prompt + hold.completion, "requests": 1,
                 "cost": hold.prompt * INPUT + hold.completion * OUTPUT}[q.metric], a
             if q.kind != "fixed" and not q.is_soft:
-                self.unchecked.append((q, a[1], a[2], hold.reserved_at))
+                self.unchecked.append((q, a[1], a[2], (self.step, hold.reserved_at)))
             self.add(self.periods[a[:3]], "held", a[5])
 
     def spend(self, hold, usage):
@@ -203,7 +210,8 @@ class Model:
             elif q.kind == "sliding":
                 assert start == self.window_part(q, value, hold.reserved_at), (start, hold)
             else:
-                self.flow(quota_id, value, hold.reserved_at, amount)
+                self.flow(hold, quota_id, value, hold.reserved_at, amount,
+                          self.ended if hold.usage else None)
             if q.kind != "fixed" and (quota_id, value, start) not in self.periods:
                 self.insert(self.periods, (quota_id, value, start), Period())
         return [(wanted[a[:2]], a) for a in hold.allocations]
@@ -215,11 +223,11 @@ class Model:
         return max([written(part), *latest], key=read)
 
     def check_flows(self):
-        for q, value, start, at in self.unchecked:
+        for q, value, start, granted in self.unchecked:
             if q.kind == "sliding":
                 self.check_window(q, value, read(start))
             else:
-                self.check_bucket(q, value, at)
+                self.check_bucket(q, value, granted)
         self.unchecked.clear()
 
     def check_window(self, q, value, start):
@@ -231,14 +239,14 @@ class Model:
                     if (quota_id, name) == (q.quota_id, value) and q.counts(at, start))
         assert counted - reset <= q.limit(), (q, counted, reset)
 
-    def check_bucket(self, q, value, granted_at):
+    def check_bucket(self, q, value, granted):
         """By the bucket's own time: since no instant up to this grant more than it held then, and
         what has flowed in."""
         inflow = q.amount / q.seconds()
         total = Decimal(0)
         now = None
         for flow, began, at in reversed(list(own_time(self.flows[q.quota_id, value]))):
-            if now is None and (flow.clock_step, flow.at) > (self.clock_steps, granted_at):
+            if flow.may_follow(granted):
                 continue
             now = now or at
             total += flow.change
@@ -255,7 +263,7 @@ class Model:
                 now = taken(a, hold)
                 yield a[2], min(now, hold.before[i]) if hold.ended_in == self.step else now
 
-    def end(self, hold, state, at, usage=None, charged_at=None):
+    def end(self, hold, state, at, usage=None):
         """Gives the hold back and charges what was used, exactly where it was held; of what its
         expiry was charged for, the difference."""
         before = [taken(a, hold) for a in hold.allocations]
@@ -275,7 +283,7 @@ class Model:
                 # What is taken back was given back by the reset: once is enough.
                 self.add(period, "credited", max(min(now - was, 0), -period.credited))
             if (a[0], a[1]) in self.flows:
-                self.flow(a[0], a[1], charged_at if charged_at and now > was else at, now - was)
+                self.flow(hold, a[0], a[1], at, now - was)
         self.write(hold, entered)
 
     def write(self, hold, entered):

@@ -42,7 +42,7 @@ class Opened:
 @dataclass
 class Given:
     """A period, or a part of a window, of which reset_quota() gave back all that was used; with
-    what an expiry was charged that has no instant of its own."""
+    what was charged for an expiry that was corrected by a settlement since."""
 
     at: object
     key: tuple
@@ -72,8 +72,7 @@ class Given:
 
 @dataclass
 class Expired:
-    """A hold that somebody has ended since its time was up: when exactly, is not written down, but
-    that it was not earlier than at and not later than ended. It was charged for its prompt and the
+    """A hold that somebody has ended since its time was up. It was charged for its prompt and the
     progress that was reported; nothing, if none was."""
 
     at: object
@@ -81,7 +80,6 @@ class Expired:
     kind: str
     usage: Usage
     flags: list
-    ended: object
 
     def agrees(self, model, alone):
         hold = model.holds[self.reservation_id]
@@ -96,7 +94,7 @@ class Expired:
         hold = model.holds[self.reservation_id]
         model.put(hold, "expired_at", self.at)
         model.counts["expired, charged" if at_expiry(hold) else "expired"] += 1
-        model.end(hold, "expired", self.at, at_expiry(hold), self.ended)
+        model.end(hold, "expired", self.at, at_expiry(hold))
 
 
 @dataclass
@@ -139,8 +137,8 @@ def given(model, reader, call, ended):
             yield Given(at if model.began <= at <= ended else ended, tuple(key), credited, at)
 
 
-def expired(model, reader, ended):
-    return [Expired(at, reservation_id, kind, Usage(*usage), flags, ended)
+def expired(model, reader):
+    return [Expired(at, reservation_id, kind, Usage(*usage), flags)
             for at, reservation_id, kind, *usage, flags in reader.execute(
                 "SELECT ended_at, reservation_id::text, (entry).kind, (entry).prompt_tokens, "
                 "(entry).completion_tokens, (entry).cached_tokens, (entry).flags "
@@ -182,6 +180,7 @@ def bring_up_to_date(model, reader, calls, ended, alone):
     """The calls were made between model.began and ended, alone or with others; at most one of them
     changed a quota, and any of the others may have met it before or after."""
     model.step += 1
+    model.ended = ended
     versions = [model.quotas]
     changed = [call for call in calls if call.row and isinstance(call, (SetQuota, DropQuota))]
     for call in changed:
@@ -205,8 +204,8 @@ def bring_up_to_date(model, reader, calls, ended, alone):
     for call in calls:
         if isinstance(call, Reset) and call.row:
             in_order += given(model, reader, call, ended)
+    in_order += expired(model, reader)
     in_order.sort(key=lambda change: change.at)
-    in_order += expired(model, reader, ended)
     if has_maintained:
         in_order += removed(model, reader, ended)
 
@@ -221,6 +220,8 @@ def bring_up_to_date(model, reader, calls, ended, alone):
 
     waiting = still_wrong(waiting, model.began)
     for change in in_order:
+        # Before it and after it: time alone may have changed an answer.
+        waiting = still_wrong(waiting, change.at)
         if not in_some_version(change.agrees, alone):
             raise AssertionError(f"the model does not agree with {change} at {change.at}: {calls}")
         change.apply(model)

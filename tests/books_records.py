@@ -170,20 +170,36 @@ class Hold:
 
 @dataclass(eq=False)
 class Flow:
-    """A change of what a bucket has given, at an instant that was read later than began."""
-    clock_step: int
-    at: datetime.datetime
+    """What a hold has taken from a bucket and not given back, in this step, which began then: at an
+    instant between at and until."""
+    hold: Hold
+    step: int
     began: datetime.datetime
+    at: datetime.datetime
+    until: datetime.datetime
     change: Decimal
+
+    def is_charge_of_some_time(self):
+        return self.change > 0 and self.until > self.at
+
+    def order(self):
+        """A charge of some time in its step comes first in it."""
+        return self.step, self.began if self.is_charge_of_some_time() else self.at
+
+    def may_follow(self, granted):
+        return self.order() > granted \
+            or self.is_charge_of_some_time() and self.step == granted[0]
 
 
 def own_time(flows):
-    """These in order, with the bucket's time before and after each: the latest it has seen."""
-    now = None
-    for flow in sorted(flows, key=lambda flow: (flow.clock_step, flow.at)):
-        began = max(flow.began, now or flow.began)
-        now = max(flow.at, now or flow.at)
-        yield flow, began, now
+    """These in order, with the bucket's time: before each of them at the least, and after it at
+    the most. It is the latest that it has seen."""
+    least = most = None
+    for flow in sorted(flows, key=Flow.order):
+        began = max(flow.began, least or flow.began)
+        least = max(flow.order()[1], least or flow.began)
+        most = max(flow.until, most or flow.until)
+        yield flow, began, most
 
 
 def identity(request):

@@ -101,7 +101,6 @@ class Run(Choices):
     def set_clock(self, instant):
         self.count("clock back" if instant < self.now() else "clock forward")
         self.cluster.set_instant(f"{instant:%Y-%m-%d %H:%M:%S.%f}")
-        self.model.clock_steps += 1
 
     def age(self):
         """A hold's time is up, or even the time in which it may be settled late."""
