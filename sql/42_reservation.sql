@@ -119,6 +119,7 @@ CREATE TABLE token_mgmt.reservation (
     expires_at timestamptz NOT NULL,
     ended_at timestamptz,
     entry token_mgmt.usage_entry,
+    resets timestamptz[],
     -- The id leads: settle and release are given nothing else. Ids are in the order of time, so
     -- that this serves the removal of what is past its retention, too: each index is a part of
     -- what a settlement costs. No CHECK: see quota_period.
@@ -138,6 +139,9 @@ COMMENT ON COLUMN token_mgmt.reservation.prepared IS
     'What prepare_request fitted with (budget, breakdown, receipt), for replays and the ledger; '
     'what reserve_tokens predicted';
 COMMENT ON COLUMN token_mgmt.reservation.entry IS 'The settlement, as the ledger has it';
+COMMENT ON COLUMN token_mgmt.reservation.resets IS
+    'Of one that expired and was charged, when the period of each allocation had been reset last: '
+    'another reset since has given the charge back';
 REVOKE ALL ON token_mgmt.reservation FROM PUBLIC;
 -- Serves replays of a request id, and is what makes them one reservation.
 CREATE UNIQUE INDEX reservation_request_key

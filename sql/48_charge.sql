@@ -61,8 +61,9 @@ BEGIN
         UPDATE token_mgmt.quota_period p
         SET held = p.held - freed,
             used = p.used + charge,
-            -- A correction takes back what reset_quota() gave back, where that was charged before.
-            credited = CASE WHEN charge < 0 AND p.credited_at > r.ended_at AND NOT is_refilled
+            -- A correction takes back what reset_quota() gave back, if that came after the charge.
+            credited = CASE WHEN charge < 0 AND NOT is_refilled
+                    AND p.credited_at IS DISTINCT FROM r.resets[i]
                 THEN greatest(p.credited + charge, 0) ELSE p.credited END
         WHERE p.tenant = r.tenant AND p.quota_id = a.quota_id
             AND p.scope_value = a.scope_value AND p.starts_at = a.starts_at AND p.slot = a.slot;

@@ -129,14 +129,20 @@ BEGIN
         END IF;
         CONTINUE WHEN NOT token_mgmt._lock_at_once(r, charges);
         PERFORM token_mgmt._charge(r, charges);
-        -- A reset that came before this has not given it back.
         at := clock_timestamp();
         IF e.entry_id IS NOT NULL THEN
             e.recorded_at := at;
             PERFORM token_mgmt._write_ledger(r, u, e, charges);
         END IF;
         UPDATE token_mgmt.reservation s SET state = 'expired', ended_at = at,
-            entry = CASE WHEN e.entry_id IS NOT NULL THEN e END
+            entry = CASE WHEN e.entry_id IS NOT NULL THEN e END,
+            resets = CASE WHEN e.entry_id IS NOT NULL THEN ARRAY(
+                SELECT p.credited_at
+                FROM unnest(r.allocations) WITH ORDINALITY a
+                LEFT JOIN token_mgmt.quota_period p ON p.tenant = r.tenant
+                    AND p.quota_id = a.quota_id AND p.scope_value = a.scope_value
+                    AND p.starts_at = a.starts_at AND p.slot = a.slot
+                ORDER BY a.ordinality) END
         WHERE s.tenant = r.tenant AND s.reservation_id = r.reservation_id;
         expired := expired + 1;
     END LOOP;

@@ -279,7 +279,7 @@ class Model:
             period = self.periods[a[:3]]
             self.add(period, "held", -was if was_held else 0)
             self.add(period, "used", now if was_held else now - was)
-            if not was_held and period.credited_at and period.credited_at > hold.expired_at:
+            if not was_held and period.credited_at != hold.resets[a[:3]]:
                 # What is taken back was given back by the reset: once is enough.
                 self.add(period, "credited", max(min(now - was, 0), -period.credited))
             if (a[0], a[1]) in self.flows:

@@ -92,7 +92,8 @@ class Expired:
 
     def apply(self, model):
         hold = model.holds[self.reservation_id]
-        model.put(hold, "expired_at", self.at)
+        model.put(hold, "resets", {
+            a[:3]: model.periods[a[:3]].credited_at for a in hold.allocations})
         model.counts["expired, charged" if at_expiry(hold) else "expired"] += 1
         model.end(hold, "expired", self.at, at_expiry(hold))
 

@@ -153,7 +153,8 @@ class Hold:
     # What it was charged for: by its settlement, or by its expiry if progress was reported.
     usage: Usage = None
     entry_id: int = None
-    expired_at: datetime.datetime = None
+    # Where it was charged by its expiry: when that period had been reset last.
+    resets: dict = None
     # The step of the run in which it ended last, and what it took from each allocation before.
     ended_in: int = None
     before: list = None

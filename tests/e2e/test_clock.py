@@ -237,3 +237,26 @@ def test_first_calls_of_a_month_all_find_its_partition(timed, moving):
         assert value(connection, "SELECT count(*) FROM token_mgmt.usage_ledger_default") == 0
     for connection in sessions:
         connection.close()
+
+
+@pytest.mark.parametrize("reset_at", ["2026-05-09 12:00", "2026-05-11 12:00"])
+def test_reset_gives_back_once_what_was_charged_before_it(timed, moving, reset_at):
+    """An expiry has charged 500, which a reset by another clock gives back; a settlement for less
+    gives nothing back again."""
+    timed.set_instant("2026-05-10 12:00")
+    moving.psql("SELECT token_mgmt.set_quota('user', 'ann', 'total', 1000)")
+    with moving.connect() as connection:
+        held = value(connection, "SELECT reservation_id FROM reserve_tokens('ann', 500, 0)")
+        row(connection, "SELECT report_progress(%s, 0)", [held])
+        timed.set_instant("2026-05-10 13:00")
+        row(connection, "SELECT count(*) FROM token_mgmt.run_maintenance()")
+        status = "SELECT used, remaining FROM token_mgmt.quota_status"
+        assert row(connection, status) == (500, 500)
+        timed.set_instant(reset_at)
+        row(connection, "SELECT token_mgmt.reset_quota('user', 'ann', 'total')")
+        assert row(connection, status) == (0, 1000)
+        row(connection, "SELECT settle_tokens(%s, 100, 0)", [held])
+        assert row(connection, status) == (0, 1000)
+        row(connection, "SELECT record_usage('ann', 300, 0)")
+        assert row(connection, status) == (300, 700)
+    assert findings(moving) == []
