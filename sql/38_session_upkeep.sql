@@ -22,6 +22,10 @@ BEGIN
     counter := token_mgmt._session_counter(coalesce(model, of_session.model));
     SELECT s.* INTO of_session FROM token_mgmt.session s
     WHERE s.tenant = of_session.tenant AND s.session_id = of_session.session_id FOR UPDATE;
+    IF NOT FOUND THEN
+        -- Dropped in this moment.
+        of_session := token_mgmt._session(session_id, tenant, 'app');
+    END IF;
     IF upto < greatest(of_session.summary_upto, 1) OR upto > of_session.message_count THEN
         PERFORM token_mgmt._raise('22023', 'upto is out of range', format(
             'Found %s; the session has %s messages, %s of them summarised.', upto,

@@ -15,6 +15,7 @@ CREATE TABLE token_mgmt.quota_period (
     held numeric NOT NULL DEFAULT 0,
     credited numeric NOT NULL DEFAULT 0,
     credited_at timestamptz,
+    reset_at timestamptz,
     limit_version bigint NOT NULL,
     opened_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     closed_at timestamptz,
@@ -43,6 +44,8 @@ COMMENT ON COLUMN token_mgmt.quota_period.credited IS
     'What of used and held does not count any more: a bucket has been refilled by it, or '
     'reset_quota() was called. At most allowance - used - held + credited is free';
 COMMENT ON COLUMN token_mgmt.quota_period.credited_at IS 'When a bucket was refilled last';
+COMMENT ON COLUMN token_mgmt.quota_period.reset_at IS
+    'When reset_quota() was called last; each time another instant, whatever the clock says';
 COMMENT ON COLUMN token_mgmt.quota_period.limit_version IS
     'Quota version the allowance was taken from';
 REVOKE ALL ON token_mgmt.quota_period FROM PUBLIC;

@@ -301,6 +301,15 @@ BEGIN
             rate_since = CASE WHEN is_other_rate THEN clock_timestamp() ELSE o.rate_since END,
             version = o.version + 2, updated_at = clock_timestamp()
     RETURNING * INTO q;
+    IF q.kind = 'fixed' AND q.quota_id = before.quota_id
+        AND (q.time_zone, q.anchor) IS DISTINCT FROM (before.time_zone, before.anchor)
+    THEN
+        -- A period that begins in both calendars goes on, and ends as the new one says.
+        UPDATE token_mgmt.quota_period p SET ends_at = n.ends_at, closed_at = NULL
+        FROM token_mgmt._period(q.period, q.time_zone, q.anchor, clock_timestamp()) n
+        WHERE p.tenant = q.tenant AND p.quota_id = q.quota_id AND p.starts_at = n.starts_at
+            AND p.ends_at <> n.ends_at;
+    END IF;
     PERFORM token_mgmt._trace_quota('set', before, q);
     RETURN q;
 END

@@ -122,8 +122,8 @@ BEGIN
                 AND p.ends_at > w.starts_at AND p.starts_at <> '-infinity'), 0);
     WHEN 'bucket' THEN
         RETURN w.amount - coalesce((
-            SELECT p.used + p.held - token_mgmt._refill(q, p.used + p.held, p.credited,
-                p.credited_at, at)
+            SELECT p.used + p.held - token_mgmt._refill(q, p.limit_version, p.used + p.held,
+                p.credited, p.credited_at, at)
             FROM token_mgmt.quota_period p
             JOIN token_mgmt.quota q ON q.tenant = p.tenant AND q.quota_id = p.quota_id
             WHERE p.tenant = _balance.tenant AND p.quota_id = w.quota_id
@@ -174,17 +174,23 @@ COMMENT ON FUNCTION token_mgmt._inflow(token_mgmt.quota, numeric, timestamptz, t
     'What flows into a bucket in this time, where its amount was earlier before rate_since';
 
 CREATE FUNCTION token_mgmt._refill(
-    q token_mgmt.quota, taken numeric, credited numeric, credited_at timestamptz, at timestamptz
+    q token_mgmt.quota, limit_version bigint, taken numeric, credited numeric,
+    credited_at timestamptz, at timestamptz
 ) RETURNS numeric
     LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
     SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-    RETURN least(taken, trunc(credited + token_mgmt._inflow(q, q.slowest, credited_at, at), 6));
+    RETURN least(taken, trunc(credited + token_mgmt._inflow(q, CASE
+        WHEN q.rate_since IS NULL THEN NULL
+        -- By a clock that was set back, what was before rate_since may have come after the change.
+        WHEN limit_version >= q.version THEN q.amount
+        WHEN at < q.rate_since THEN least(q.slowest, q.amount)
+        ELSE q.slowest END, credited_at, at), 6));
 END
 $$;
 COMMENT ON FUNCTION token_mgmt._refill(
-    token_mgmt.quota, numeric, numeric, timestamptz, timestamptz
+    token_mgmt.quota, bigint, numeric, numeric, timestamptz, timestamptz
 ) IS
     'As _credit(), of a bucket whose rate may have been changed since credited_at';
 
@@ -227,6 +233,14 @@ BEGIN
         RETURN 0;
     END IF;
     own := q.amount + CASE WHEN q.increase_until >= w.starts_at THEN q.increase ELSE 0 END;
+    IF EXISTS (
+        SELECT FROM token_mgmt.quota o
+        WHERE o.tenant = _carried.tenant AND o.quota_id = w.quota_id
+            AND o.updated_at > clock_timestamp())
+    THEN
+        -- By a clock that was set back since: the change may have come before the period's end.
+        own := least(own, w.amount);
+    END IF;
     SELECT own + sum(p.carried - p.used - p.held + p.credited) INTO free
     FROM token_mgmt.quota_period p
     WHERE p.tenant = _carried.tenant AND p.quota_id = w.quota_id
@@ -323,7 +337,8 @@ BEGIN
     IF w.kind = 'bucket' THEN
         at := clock_timestamp();
         UPDATE token_mgmt.quota_period p
-        SET credited = token_mgmt._refill(q, p.used + p.held, p.credited, p.credited_at, at),
+        SET credited = token_mgmt._refill(q, p.limit_version, p.used + p.held, p.credited,
+                p.credited_at, at),
             credited_at = greatest(p.credited_at, at)
         FROM token_mgmt.quota q
         WHERE p.tenant = _locked_span.tenant AND p.quota_id = w.quota_id

@@ -74,23 +74,29 @@ CREATE FUNCTION token_mgmt._messages_of(
 AS $$
 DECLARE
     s token_mgmt.session := token_mgmt._session(r.session_id, r.tenant);
+    most_tokens bigint := coalesce(least(m.context_window, m.max_input_tokens), 100000);
 BEGIN
     IF s.user_id <> r.user_id THEN
         PERFORM token_mgmt._raise('22023', format('session "%s" is another user''s', r.session_id),
             NULL, 'Use a session of this user''s own.');
     END IF;
     IF earlier IS NOT NULL THEN
+        IF s.created_at <> (earlier -> 'session' ->> 'created_at')::timestamptz THEN
+            PERFORM token_mgmt._raise('P0002',
+                format('session "%s" of this request is gone', r.session_id),
+                'It was dropped and opened anew since.', 'Use a request_id of its own.');
+        END IF;
+        most_tokens := earlier -> 'session' ->> 'most_tokens';
         s.message_count := earlier -> 'session' ->> 'message_count';
         s.summary_upto := earlier -> 'session' ->> 'summary_upto';
         s.summary := earlier -> 'session' ->> 'summary';
         s.summary_tokens := earlier -> 'session' ->> 'summary_tokens';
         s.is_anthropic := earlier -> 'session' ->> 'is_anthropic';
     END IF;
-    r.messages := token_mgmt._messages_to_fit(s, r.model, coalesce(
-        least(m.context_window, m.max_input_tokens), 100000));
-    r.session := jsonb_build_object('message_count', s.message_count,
-        'summary_upto', s.summary_upto, 'summary', s.summary, 'summary_tokens', s.summary_tokens,
-        'is_anthropic', s.is_anthropic);
+    r.messages := token_mgmt._messages_to_fit(s, r.model, most_tokens);
+    r.session := jsonb_build_object('created_at', s.created_at, 'most_tokens', most_tokens,
+        'message_count', s.message_count, 'summary_upto', s.summary_upto, 'summary', s.summary,
+        'summary_tokens', s.summary_tokens, 'is_anthropic', s.is_anthropic);
     IF r.messages = '[]' THEN
         PERFORM token_mgmt._raise('22023', 'session has no messages to send',
             format('Session "%s" has none behind its summary.', r.session_id),

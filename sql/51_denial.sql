@@ -124,7 +124,13 @@ BEGIN
             WHEN needed > most THEN 'infinity'
             WHEN w.kind = 'bucket' THEN CASE WHEN (needed - w.free) / w.inflow > 1000000000
                 THEN 'infinity'
-                ELSE at + make_interval(secs => ((needed - w.free) / w.inflow)::float) END
+                -- A bucket goes by the latest instant that it has seen.
+                ELSE greatest(at, (
+                    SELECT p.credited_at FROM token_mgmt.quota_period p
+                    WHERE p.tenant = _frees_at.tenant AND p.quota_id = w.quota_id
+                        AND p.scope_value = w.scope_value AND p.starts_at = w.starts_at
+                        AND p.slot = 0))
+                    + make_interval(secs => ((needed - w.free) / w.inflow)::float) END
             WHEN w.kind = 'sliding' THEN coalesce((
                 SELECT min(e.ends_at) FROM (
                     SELECT p.ends_at, sum(p.used + p.held - p.credited) OVER (ORDER BY p.starts_at)

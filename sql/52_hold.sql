@@ -11,7 +11,8 @@ DECLARE
     at_once boolean := r.priority IS NULL;
     is_crowded boolean := false;
     pause double precision := 0.01;
-    left_over interval;
+    slept double precision := 0;
+    left_over double precision;
     provider text;
     model text;
 BEGIN
@@ -65,11 +66,14 @@ BEGIN
         at_once := t.is_crowded IS TRUE AND NOT is_crowded;
         is_crowded := at_once;
         IF (t.answered).status IS NOT NULL THEN
-            left_over := started_at + coalesce(r.max_wait, '0') - clock_timestamp();
-            IF left_over <= interval '0' THEN
+            -- Whatever happens to the clock meanwhile.
+            left_over := extract(epoch FROM coalesce(r.max_wait, '0'))
+                - greatest(extract(epoch FROM clock_timestamp() - started_at), slept);
+            IF left_over <= 0 THEN
                 RETURN t.answered;
             END IF;
-            PERFORM pg_sleep(least(pause, extract(epoch FROM left_over)));
+            PERFORM pg_sleep(least(pause, left_over));
+            slept := slept + least(pause, left_over);
             pause := least(pause * 2, 0.25);
         END IF;
     END LOOP;

@@ -22,26 +22,37 @@ $$;
 COMMENT ON FUNCTION token_mgmt._soft_note(token_mgmt._wanted) IS
     'The warning of a soft quota that has less than nothing free';
 
-CREATE FUNCTION token_mgmt._has_other_limit(
-    tenant text, allocations token_mgmt.allocation[], at timestamptz
+CREATE FUNCTION token_mgmt._has_other_quotas(
+    tenant text, identities text[], wanted token_mgmt._wanted[]
 ) RETURNS boolean
-    LANGUAGE sql STABLE PARALLEL SAFE
-    SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql VOLATILE PARALLEL UNSAFE
 AS $$
     SELECT EXISTS (
-        SELECT FROM unnest(allocations) a
-        WHERE NOT EXISTS (
-            SELECT FROM token_mgmt.quota q JOIN token_mgmt.quota_period p
-                ON p.tenant = q.tenant AND p.quota_id = q.quota_id
-                AND p.scope_value = a.scope_value AND p.starts_at = a.starts_at AND p.slot = a.slot
-            WHERE q.tenant = _has_other_limit.tenant AND q.quota_id = a.quota_id
-                AND p.limit_version = q.version
-                    + CASE WHEN q.increase_until <= at THEN 1 ELSE 0 END))
+        SELECT FROM token_mgmt._wanted_quotas(tenant, identities, clock_timestamp()) q
+        FULL JOIN unnest(wanted) w ON w.quota_id = q.quota_id
+        WHERE w.version IS DISTINCT FROM q.version)
 $$;
-COMMENT ON FUNCTION token_mgmt._has_other_limit(text, token_mgmt.allocation[], timestamptz) IS
-    'Whether a quota was changed, dropped, or lost its increase while its row was waited for';
-REVOKE ALL ON FUNCTION token_mgmt._has_other_limit(text, token_mgmt.allocation[], timestamptz)
-    FROM PUBLIC;
+COMMENT ON FUNCTION token_mgmt._has_other_quotas(text, text[], token_mgmt._wanted[]) IS
+    'Whether a quota was set, changed, dropped, or lost its increase while rows were waited for';
+REVOKE ALL ON FUNCTION token_mgmt._has_other_quotas(text, text[], token_mgmt._wanted[]) FROM PUBLIC;
+
+CREATE FUNCTION token_mgmt._has_other_limit(
+    tenant text, identities text[], allocations token_mgmt.allocation[], at timestamptz
+) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT EXISTS (
+        SELECT FROM token_mgmt._wanted_quotas(tenant, identities, at) q
+        FULL JOIN unnest(allocations) a ON a.quota_id = q.quota_id
+        WHERE a.quota_id IS NULL OR q.quota_id IS NULL
+            OR q.version IS DISTINCT FROM q.found_version)
+$$;
+COMMENT ON FUNCTION token_mgmt._has_other_limit(
+    text, text[], token_mgmt.allocation[], timestamptz
+) IS 'As _has_other_quotas(), of what was taken from periods that had their quotas'' versions';
+REVOKE ALL ON FUNCTION token_mgmt._has_other_limit(
+    text, text[], token_mgmt.allocation[], timestamptz
+) FROM PUBLIC;
 
 -- What nearly every request meets: periods that are open, with room for all it asks for. Each is
 -- checked and taken by one UPDATE. Whatever else is met, NULL leaves to _take_locked(), after the
@@ -166,7 +177,8 @@ BEGIN
     END LOOP;
     -- What has flowed into a bucket when tokens are given back to it is reckoned from at.
     IF at >= until OR at > refilled_at + interval '1 millisecond'
-        OR has_waited AND token_mgmt._has_other_limit(r.tenant, allocations, at)
+        OR has_waited AND token_mgmt._has_other_limit(r.tenant, token_mgmt._identities(r),
+            coalesce(allocations, '{}'), at)
     THEN
         RETURN NULL;
     END IF;
@@ -219,7 +231,8 @@ REVOKE ALL ON FUNCTION token_mgmt._take(text, token_mgmt._wanted, numeric, times
     FROM PUBLIC;
 
 -- One attempt to hold the request's tokens. Every quota is decided under its lock before any row is
--- written. NULL means that a period ended while its lock was awaited: undo and start over.
+-- written. NULL means that a period ended, or a quota was changed, while locks were awaited: undo
+-- and start over.
 CREATE FUNCTION token_mgmt._take_locked(
     r token_mgmt._request, price token_mgmt.price, hash bytea
 ) RETURNS token_mgmt._taken
@@ -254,21 +267,21 @@ BEGIN
             VALUES (r.tenant, w.quota_id, w.scope_value, at);
         END IF;
     END LOOP;
-    IF EXISTS (
-        SELECT FROM unnest(wanted) o
-        LEFT JOIN token_mgmt.quota q ON q.tenant = r.tenant AND q.quota_id = o.quota_id
-        WHERE o.version IS DISTINCT FROM q.version
-            + CASE WHEN q.increase_until <= clock_timestamp() THEN 1 ELSE 0 END)
-    THEN
-        -- A limit was changed while its row was waited for.
+    IF token_mgmt._has_other_quotas(r.tenant, identities, wanted) THEN
         RETURN NULL;
     END IF;
     LOOP
         at := clock_timestamp();
         most := NULL;
-        FOREACH w IN ARRAY wanted LOOP
+        FOR i IN 1..cardinality(wanted) LOOP
+            w := wanted[i];
             IF at >= w.ends_at THEN
                 RETURN NULL;
+            END IF;
+            IF w.kind <> 'fixed' THEN
+                -- While others were waited for, a bucket was filled on, a window was given back to.
+                w.free := token_mgmt._balance(r.tenant, w, at);
+                wanted[i] := w;
             END IF;
             most := least(most, token_mgmt._most_completion(w, share, r.prompt_tokens, rates));
         END LOOP;

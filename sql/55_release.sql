@@ -137,7 +137,7 @@ BEGIN
         UPDATE token_mgmt.reservation s SET state = 'expired', ended_at = at,
             entry = CASE WHEN e.entry_id IS NOT NULL THEN e END,
             resets = CASE WHEN e.entry_id IS NOT NULL THEN ARRAY(
-                SELECT p.credited_at
+                SELECT p.reset_at
                 FROM unnest(r.allocations) WITH ORDINALITY a
                 LEFT JOIN token_mgmt.quota_period p ON p.tenant = r.tenant
                     AND p.quota_id = a.quota_id AND p.scope_value = a.scope_value

@@ -175,7 +175,8 @@ DECLARE
     fitted record;
     attempt integer := 0;
     started_at timestamptz := clock_timestamp();
-    left_over interval;
+    pause double precision;
+    slept double precision := 0;
     from_session boolean := r.messages IS NULL AND r.session_id IS NOT NULL;
     missing text := CASE WHEN r.model IS NULL THEN 'model'
         WHEN r.messages IS NULL AND r.session_id IS NULL THEN 'messages' END;
@@ -215,9 +216,12 @@ BEGIN
         g := fitted.g;
         answer := fitted.answer;
         EXIT WHEN g.status <> 'denied' OR g.sqlstate <> 'TM001';
-        left_over := started_at + coalesce(r.max_wait, '0') - clock_timestamp();
-        IF left_over > interval '0' THEN
-            PERFORM pg_sleep(least(0.01 * 2 ^ least(attempt, 5), extract(epoch FROM left_over)));
+        -- What is left to wait, whatever happens to the clock meanwhile.
+        pause := least(0.01 * 2 ^ least(attempt, 5), extract(epoch FROM coalesce(r.max_wait, '0'))
+            - greatest(extract(epoch FROM clock_timestamp() - started_at), slept));
+        IF pause > 0 THEN
+            PERFORM pg_sleep(pause);
+            slept := slept + pause;
         ELSE
             -- Others may have been faster between reading and holding: fit again, a few times.
             EXIT WHEN attempt >= 5 OR r.on_overflow <> 'fit' OR answer ->> 'status' = 'denied';

@@ -107,8 +107,8 @@ COMMENT ON FUNCTION token_mgmt._unreserved_units(token_mgmt._wanted, token_mgmt.
 REVOKE ALL ON FUNCTION token_mgmt._unreserved_units(token_mgmt._wanted, token_mgmt.usage_entry)
     FROM PUBLIC;
 
--- One attempt. NULL means that a period ended while its lock was awaited, or that the request id is
--- being used at this moment: undo and start over.
+-- One attempt. NULL means that a period ended, or a quota was changed, while locks were awaited, or
+-- that the request id is being used at this moment: undo and start over.
 CREATE FUNCTION token_mgmt._try_record(
     r token_mgmt._request, m token_mgmt.model, u token_mgmt._usage, cost numeric, hash bytea
 ) RETURNS token_mgmt.usage_entry
@@ -131,7 +131,9 @@ BEGIN
         wanted[i] := token_mgmt._locked_span(r.tenant, wanted[i]);
     END LOOP;
     at := clock_timestamp();
-    IF EXISTS (SELECT FROM unnest(wanted) q WHERE q.ends_at <= at) THEN
+    IF EXISTS (SELECT FROM unnest(wanted) q WHERE q.ends_at <= at)
+        OR token_mgmt._has_other_quotas(r.tenant, identities, wanted)
+    THEN
         RETURN NULL;
     END IF;
     IF r.request_id IS NOT NULL THEN

@@ -33,8 +33,9 @@ BEGIN
     ), credited AS (
         UPDATE token_mgmt.quota_period p
         SET credited = s.credit,
-            -- Another one than before, whatever the clock says.
-            credited_at = greatest(p.credited_at + interval '1 microsecond', at)
+            credited_at = CASE w.kind WHEN 'bucket' THEN greatest(p.credited_at, at)
+                ELSE p.credited_at END,
+            reset_at = greatest(p.reset_at + interval '1 microsecond', at)
         FROM span s
         WHERE p.tenant = s.tenant AND p.quota_id = s.quota_id AND p.scope_value = s.scope_value
             AND p.starts_at = s.starts_at AND p.slot = s.slot

@@ -24,8 +24,8 @@ CREATE VIEW token_mgmt.quota_status WITH (security_barrier) AS
     LEFT JOIN LATERAL (
         SELECT p.scope_value, sum(p.allowance) AS allowance, sum(p.carried) AS carried,
             max(p.limit_version) AS version, sum(p.used) AS used, sum(p.held) AS held,
-            CASE q.kind WHEN 'bucket' THEN token_mgmt._refill(q, sum(p.used + p.held),
-                sum(p.credited), max(p.credited_at), c.at)
+            CASE q.kind WHEN 'bucket' THEN token_mgmt._refill(q, max(p.limit_version),
+                sum(p.used + p.held), sum(p.credited), max(p.credited_at), c.at)
                 ELSE sum(p.credited) END AS credited
         FROM token_mgmt.quota_period p
         WHERE p.tenant = q.tenant AND p.quota_id = q.quota_id

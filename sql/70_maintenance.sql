@@ -132,19 +132,34 @@ BEGIN
                     AND a.scope_value = c.scope_value AND a.starts_at = c.starts_at)
         ORDER BY c.closed_at LIMIT max_rows
         FOR UPDATE OF c SKIP LOCKED
+    ), locked AS (
+        SELECT p.tenant, p.quota_id, p.scope_value, p.starts_at, p.held
+        FROM token_mgmt.quota_period p
+        WHERE (p.tenant, p.quota_id, p.scope_value, p.starts_at) IN (
+            SELECT r.tenant, r.quota_id, r.scope_value, r.starts_at FROM removable r)
+        FOR UPDATE OF p SKIP LOCKED
+    ), idle AS (
+        -- What somebody is reserving in one slot at this moment only he can see.
+        SELECT l.tenant, l.quota_id, l.scope_value, l.starts_at
+        FROM locked l
+        GROUP BY l.tenant, l.quota_id, l.scope_value, l.starts_at
+        HAVING bool_and(l.held = 0) AND count(*) = (
+            SELECT count(*) FROM token_mgmt.quota_period s
+            WHERE s.tenant = l.tenant AND s.quota_id = l.quota_id
+                AND s.scope_value = l.scope_value AND s.starts_at = l.starts_at)
     ), markable AS (
         SELECT q.tenant, q.quota_id FROM token_mgmt.quota q
-        WHERE (q.tenant, q.quota_id) IN (SELECT r.tenant, r.quota_id FROM removable r)
+        WHERE (q.tenant, q.quota_id) IN (SELECT i.tenant, i.quota_id FROM idle i)
         FOR NO KEY UPDATE SKIP LOCKED
     ), gone AS (
         DELETE FROM token_mgmt.quota_period p
-        USING removable r
-        WHERE p.tenant = r.tenant AND p.quota_id = r.quota_id AND p.scope_value = r.scope_value
-            AND p.starts_at = r.starts_at
+        USING idle i
+        WHERE p.tenant = i.tenant AND p.quota_id = i.quota_id AND p.scope_value = i.scope_value
+            AND p.starts_at = i.starts_at
             -- Those of a quota that is being changed are left to a later pass.
-            AND ((r.tenant, r.quota_id) IN (SELECT m.tenant, m.quota_id FROM markable m)
+            AND ((i.tenant, i.quota_id) IN (SELECT m.tenant, m.quota_id FROM markable m)
                 OR NOT EXISTS (SELECT FROM token_mgmt.quota q
-                    WHERE q.tenant = r.tenant AND q.quota_id = r.quota_id))
+                    WHERE q.tenant = i.tenant AND q.quota_id = i.quota_id))
         RETURNING p.tenant, p.quota_id, p.ends_at
     ), marked AS (
         -- A clock that moves back must not open a spent period anew.

@@ -99,7 +99,7 @@ class Model:
                     chosen[q.scope, q.metric, q.period] = q
         return [(q, names[q.scope]) for q in chosen.values()]
 
-    def carried(self, q, value, start, with_overdue=None):
+    def carried(self, q, value, start, at, with_overdue=None):
         """What a period that opens now gets from the one before."""
         if not q.carry_over or start == FOREVER or q.created_at >= read(start):
             return Decimal(0)
@@ -111,6 +111,9 @@ class Model:
             return Decimal(0)
         key = q.quota_id, value, q.start(last)
         own = free = was.limit()
+        if q.updated_at > at:
+            # By a clock that was set back since.
+            own = min(own, q.limit())
         if key in self.periods:
             period = self.periods[key]
             free += period.carried - period.counted()
@@ -121,7 +124,7 @@ class Model:
     def free(self, q, value, start, at, with_overdue):
         period = self.periods.get((q.quota_id, value, start))
         if period is None:
-            return q.limit() + self.carried(q, value, start)
+            return q.limit() + self.carried(q, value, start, at)
         free = q.limit() + period.carried - period.counted()
         return free + self.overdue((q.quota_id, value, start), at, with_overdue)
 
@@ -279,7 +282,7 @@ class Model:
             period = self.periods[a[:3]]
             self.add(period, "held", -was if was_held else 0)
             self.add(period, "used", now if was_held else now - was)
-            if not was_held and period.credited_at != hold.resets[a[:3]]:
+            if not was_held and period.reset_at != hold.resets[a[:3]]:
                 # What is taken back was given back by the reset: once is enough.
                 self.add(period, "credited", max(min(now - was, 0), -period.credited))
             if (a[0], a[1]) in self.flows:
@@ -318,7 +321,7 @@ class Model:
         if key not in self.periods:
             self.insert(self.periods, key, Period())
         self.put(self.periods[key], "credited", credited)
-        self.put(self.periods[key], "credited_at", at)
+        self.put(self.periods[key], "reset_at", at)
 
     def remove(self, hold):
         """Its time of being kept for retries is over; what it has used stays."""

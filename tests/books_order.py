@@ -31,7 +31,7 @@ class Opened:
         if q is None or q.removed_until and read(start) < q.removed_until:
             return False
         # Carried over is nothing by one that was opened only because the next one was.
-        least, most = (model.carried(q, name, start, which)
+        least, most = (model.carried(q, name, start, self.at, which)
                        for which in ((None, None) if alone else ("least", "most")))
         return self.carried == 0 or least <= self.carried <= most
 
@@ -47,7 +47,7 @@ class Given:
     at: object
     key: tuple
     credited: Decimal
-    credited_at: object
+    reset_at: object
 
     def agrees(self, model, alone):
         quota_id, name, _ = self.key
@@ -67,7 +67,7 @@ class Given:
         credited = max(model.periods[self.key].used, self.credited) \
             if self.key in model.periods else Decimal(0)
         model.counts["given back"] += credited > 0
-        model.reset(self.key, credited, self.credited_at)
+        model.reset(self.key, credited, self.reset_at)
 
 
 @dataclass
@@ -93,7 +93,7 @@ class Expired:
     def apply(self, model):
         hold = model.holds[self.reservation_id]
         model.put(hold, "resets", {
-            a[:3]: model.periods[a[:3]].credited_at for a in hold.allocations})
+            a[:3]: model.periods[a[:3]].reset_at for a in hold.allocations})
         model.counts["expired, charged" if at_expiry(hold) else "expired"] += 1
         model.end(hold, "expired", self.at, at_expiry(hold))
 
@@ -126,13 +126,13 @@ def opened(model, reader, versions):
 def given(model, reader, call, ended):
     q = call.quota(model)
     rows = reader.execute(
-        "SELECT max(credited_at), sum(credited), quota_id, scope_value, starts_at::text "
-        "FROM token_mgmt.quota_period WHERE quota_id = %s AND credited_at IS NOT NULL "
+        "SELECT max(reset_at), sum(credited), quota_id, scope_value, starts_at::text "
+        "FROM token_mgmt.quota_period WHERE quota_id = %s AND reset_at IS NOT NULL "
         "GROUP BY 3, 4, 5", [q.quota_id]).fetchall()
     for at, credited, *key in rows:
         period = model.periods.get(tuple(key), Period())
         # Not the row at which all meet who take from a window.
-        if (at, credited) != (period.credited_at, period.credited) and (
+        if (at, credited) != (period.reset_at, period.credited) and (
                 q.kind == "fixed" or q.kind == "sliding" and key[2] != FOREVER):
             # Of one that was reset by a clock that was ahead it is not known when.
             yield Given(at if model.began <= at <= ended else ended, tuple(key), credited, at)

@@ -130,7 +130,7 @@ class Period:
     held: Decimal = Decimal(0)
     # What was used when it was reset last: it does not count.
     credited: Decimal = Decimal(0)
-    credited_at: datetime.datetime = None
+    reset_at: datetime.datetime = None
 
     def counted(self):
         return self.used - self.credited + self.held

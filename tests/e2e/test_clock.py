@@ -2,6 +2,7 @@
 up, and a clock that moves back gives nothing away. By the clock alone and with the worker
 (complaints 2, 6 and 7)."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
@@ -240,23 +241,132 @@ def test_first_calls_of_a_month_all_find_its_partition(timed, moving):
 
 
 @pytest.mark.parametrize("reset_at", ["2026-05-09 12:00", "2026-05-11 12:00"])
-def test_reset_gives_back_once_what_was_charged_before_it(timed, moving, reset_at):
+@pytest.mark.parametrize(("period", "amount", "options"), [
+    ("total", 1000, {}), ("10000 hours", 1, {"kind": "bucket", "burst": 1000})])
+def test_reset_gives_back_once_what_was_charged_before_it(
+        timed, moving, period, amount, options, reset_at):
     """An expiry has charged 500, which a reset by another clock gives back; a settlement for less
     gives nothing back again."""
     timed.set_instant("2026-05-10 12:00")
-    moving.psql("SELECT token_mgmt.set_quota('user', 'ann', 'total', 1000)")
+    moving.psql(f"SELECT token_mgmt.set_quota('user', 'ann', '{period}', {amount}, "
+                f"options => '{json.dumps(options)}')")
     with moving.connect() as connection:
         held = value(connection, "SELECT reservation_id FROM reserve_tokens('ann', 500, 0)")
         row(connection, "SELECT report_progress(%s, 0)", [held])
         timed.set_instant("2026-05-10 13:00")
         row(connection, "SELECT count(*) FROM token_mgmt.run_maintenance()")
-        status = "SELECT used, remaining FROM token_mgmt.quota_status"
-        assert row(connection, status) == (500, 500)
+
+        def left():
+            return value(connection, "SELECT round(remaining) FROM token_mgmt.quota_status")
+
+        assert left() == 500
         timed.set_instant(reset_at)
-        row(connection, "SELECT token_mgmt.reset_quota('user', 'ann', 'total')")
-        assert row(connection, status) == (0, 1000)
+        row(connection, f"SELECT token_mgmt.reset_quota('user', 'ann', '{period}')")
+        assert left() == 1000
+        row(connection, "SELECT record_usage('ann', 800, 0)")
         row(connection, "SELECT settle_tokens(%s, 100, 0)", [held])
-        assert row(connection, status) == (0, 1000)
-        row(connection, "SELECT record_usage('ann', 300, 0)")
-        assert row(connection, status) == (300, 700)
+        assert left() == 200
     assert findings(moving) == []
+
+
+# Calendar before and after, an instant in a period of both, the first ones after its two ends.
+CALENDARS = [
+    ({"anchor": "2026-01-31 00:00"}, {"anchor": "2026-01-30 00:00"}, "2026-02-28 10:00",
+     "2026-03-30 00:00", "2026-03-31 00:00"),
+    ({"anchor": "2026-01-30 00:00"}, {"anchor": "2026-01-31 00:00"}, "2026-02-28 10:00",
+     "2026-03-31 00:00", "2026-03-30 00:00"),
+    ({"time_zone": "UTC"}, {"time_zone": "Europe/London"}, "2026-03-10 10:00",
+     "2026-03-31 23:00", "2026-04-01 00:00"),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "at", "end", "other_end"), CALENDARS)
+def test_period_that_begins_in_both_calendars_ends_by_the_new_one(
+        timed, moving, before, after, at, end, other_end):
+    timed.set_instant(at)
+    set_quota = "SELECT token_mgmt.set_quota('user', 'ann', 'month', 100, time_zone => %s, " \
+        "options => %s)"
+
+    def used():
+        return value(connection, "SELECT coalesce(sum(used), 0) FROM token_mgmt.quota_status")
+
+    with moving.connect() as connection:
+        for options, tokens in ((before, 60), (after, 30)):
+            row(connection, set_quota, [options.get("time_zone"), json.dumps(
+                {name: text for name, text in options.items() if name == "anchor"})])
+            row(connection, "SELECT record_usage('ann', %s, 0)", [tokens])
+        for instant in sorted((end, other_end)):
+            timed.set_instant(earlier(connection, instant))
+            settled_down(moving)
+            assert used() == (90 if instant <= end else 10)
+            timed.set_instant(instant)
+            settled_down(moving)
+            if instant == end:
+                assert used() == 0
+                # This fits into what is left of the period that has ended, too.
+                row(connection, "SELECT settle_tokens((reserve_tokens('ann', 10)).reservation_id, "
+                    "10, 0)")
+            assert used() == (90 if instant < end else 10)
+            assert row(connection, "SELECT status FROM try_reserve_tokens('ann', 91, 0, "
+                       "on_overflow => 'refuse')") == ("denied",)
+    assert findings(moving) == []
+
+
+def test_bucket_refills_by_its_new_amount_where_the_clock_was_ahead(timed, moving):
+    timed.set_instant("2026-06-10 12:00")
+    bucket = "SELECT token_mgmt.set_quota('user', 'ann', 'minute', %s, " \
+        "options => '{\"kind\": \"bucket\", \"burst\": 100}')"
+    with moving.connect() as connection:
+        row(connection, bucket, [6000])
+        row(connection, "SELECT record_usage('ann', 100, 0)")
+        timed.set_instant("2026-06-10 13:00")
+        row(connection, bucket, [6])
+        for seconds in (10, 20):
+            timed.set_instant(f"2026-06-10 12:00:{seconds}")
+            assert row(connection, "SELECT status FROM try_reserve_tokens('ann', 10, 0, "
+                       "on_overflow => 'refuse')") == ("denied",)
+        timed.set_instant("2026-06-10 12:59:50")
+        row(connection, "SELECT record_usage('ann', 100, 0)")
+        timed.set_instant("2026-06-10 13:00:10")
+        assert row(connection, "SELECT status FROM try_reserve_tokens('ann', 10, 0, "
+                   "on_overflow => 'refuse')") == ("denied",)
+    assert findings(moving) == []
+
+
+def test_limit_lowered_by_a_clock_that_was_ahead_is_what_is_carried_over(timed, moving):
+    day = "SELECT token_mgmt.set_quota('user', 'ann', 'day', %s, " \
+        "options => '{\"carry_over\": 1000}')"
+    timed.set_instant("2026-03-09 12:00")
+    with moving.connect() as connection:
+        row(connection, day, [1000])
+        timed.set_instant("2026-03-11 12:00")
+        row(connection, day, [10])
+        timed.set_instant("2026-03-10 12:00")
+        row(connection, "SELECT record_usage('ann', 5, 0)")
+        timed.set_instant("2026-03-11 00:01")
+        settled_down(moving)
+        assert row(connection, "SELECT status, tokens_remaining FROM try_reserve_tokens('ann', 1, "
+                   "0)") == ("granted", 19)
+    assert findings(moving) == []
+
+
+@pytest.mark.parametrize("call", [
+    "SELECT status FROM try_reserve_tokens('ann', 9, 0, on_overflow => 'refuse'{})",
+    "SELECT status FROM try_prepare_request('ann', 'gpt-4o', '[{{\"role\": \"user\", \"content\": "
+    "\"x\"}}]', completion_tokens => 90, on_overflow => 'refuse'{})",
+])
+@pytest.mark.parametrize("wait", ["", ", max_wait => '100 ms'"])
+def test_denial_does_not_wait_for_a_clock_that_was_set_back(timed, moving, call, wait):
+    timed.set_instant("2026-07-10 12:00")
+    moving.psql("SELECT token_mgmt.set_quota('user', 'ann', 'total', 10)")
+    with moving.connect() as holder, moving.connect() as waiter, \
+            ThreadPoolExecutor(1) as pool:
+        holder.execute("BEGIN")
+        row(holder, "SELECT reserve_tokens('ann', 5, 0)")
+        denied = pool.submit(row, waiter, call.format(wait))
+        wait_until(lambda: moving.psql(
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+            "AND datname = current_database()") == "1", what="the request waiting for the row")
+        timed.set_instant("2026-07-10 11:00")
+        holder.execute("COMMIT")
+        assert denied.result(timeout=30) == ("denied",)

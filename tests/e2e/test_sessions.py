@@ -2,10 +2,12 @@
 
 import json
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from books import at_once, sqlstate, value
+from books import at_once, row, sqlstate, value
+from cluster import wait_until
 
 CLIENTS = 32
 EACH = 12
@@ -269,3 +271,36 @@ def test_results_of_the_responses_api_are_never_without_their_calls(db):
                 assert connection.execute(
                     "SELECT c.found FROM session_history(%s, max_tokens => 100000) h, "
                     "check_messages(h.messages, 'responses') c", [session]).fetchall() == []
+
+
+def test_retry_of_a_request_sends_what_it_held_whatever_the_agent_may_have_by_now(db):
+    fill(db, "long", 400)
+    prepare = "SELECT prompt_tokens, md5(messages::text) FROM prepare_request('ann', 'gpt-4o', " \
+        "completion_tokens => 100, session_id => 'long', agent => 'helper', request_id => %s, " \
+        "strategy => %s)"
+    set_agent = "SELECT token_mgmt.set_agent('helper', '{{\"max_context_tokens\": {}, " \
+        "\"max_completion_tokens\": 100}}')"
+    strategies = ["recent", "middle_out", "importance", "summary"]
+    with db.connect() as connection:
+        connection.execute("UPDATE token_mgmt.session SET user_id = 'ann'")
+        connection.execute(set_agent.format(2000))
+        first = [row(connection, prepare, [name, name]) for name in strategies]
+        connection.execute(set_agent.format(20000))
+        assert [row(connection, prepare, [name, name]) for name in strategies] == first
+        connection.execute("SELECT token_mgmt.drop_session('long')")
+        fill(db, "long", 20)
+        connection.execute("UPDATE token_mgmt.session SET user_id = 'ann'")
+        assert sqlstate(connection, prepare, ["recent", "recent"]) == "P0002"
+
+
+def test_summary_of_a_session_that_is_being_dropped_is_refused(db):
+    fill(db, "gone", 4)
+    with db.connect() as dropping, db.connect() as saving, ThreadPoolExecutor(1) as pool:
+        dropping.execute("BEGIN")
+        dropping.execute("SELECT token_mgmt.drop_session('gone')")
+        saved = pool.submit(sqlstate, saving, "SELECT save_summary('gone', 1, 'They met.')")
+        wait_until(lambda: db.psql("SELECT count(*) FROM pg_stat_activity "
+                                   "WHERE wait_event_type = 'Lock'") == "1",
+                   what="save_summary() waiting")
+        dropping.execute("COMMIT")
+        assert saved.result(timeout=30) == "P0002"
