@@ -286,7 +286,9 @@ class Model:
                 # What is taken back was given back by the reset: once is enough.
                 self.add(period, "credited", max(min(now - was, 0), -period.credited))
             if (a[0], a[1]) in self.flows:
-                self.flow(hold, a[0], a[1], at, now - was)
+                # It may have expired first, and others have had all of it, before this charge.
+                is_late = was_overdue and state == "settled"
+                self.flow(hold, a[0], a[1], at, -was if is_late else now - was)
         self.write(hold, entered)
 
     def write(self, hold, entered):
