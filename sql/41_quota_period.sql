@@ -8,6 +8,8 @@ CREATE TABLE token_mgmt.quota_period (
     starts_at timestamptz NOT NULL,
     slot smallint NOT NULL DEFAULT 0,
     slots smallint NOT NULL DEFAULT 1,
+    others_free numeric,
+    others_at timestamptz,
     ends_at timestamptz NOT NULL,
     allowance numeric NOT NULL,
     carried numeric NOT NULL DEFAULT 0,
@@ -32,6 +34,9 @@ COMMENT ON COLUMN token_mgmt.quota_period.scope_value IS
 COMMENT ON COLUMN token_mgmt.quota_period.slot IS 'Part of a split period; 0 where it is whole';
 COMMENT ON COLUMN token_mgmt.quota_period.slots IS
     'In slot 0: into how many the period is split, for writers who would wait for each other';
+COMMENT ON COLUMN token_mgmt.quota_period.others_free IS
+    'In a slot: what was free in the other ones at others_at, for tokens_remaining alone, which '
+    'would have to read them all each time';
 COMMENT ON COLUMN token_mgmt.quota_period.ends_at IS
     'Where the next period starts; when a 60th has left its sliding window';
 COMMENT ON COLUMN token_mgmt.quota_period.allowance IS
@@ -184,7 +189,8 @@ BEGIN
         limit_version = CASE WHEN free < 0 AND split > 1 THEN 0
             ELSE greatest(version, p.limit_version) END,
         allowance = p.used + p.held - p.credited + CASE p.slot
-            WHEN 0 THEN to_hold + free - (split - 1) * part ELSE part END
+            WHEN 0 THEN to_hold + free - (split - 1) * part ELSE part END,
+        others_at = NULL
     WHERE p.tenant = _spread.tenant AND p.quota_id = _spread.quota_id
         AND p.scope_value = _spread.scope_value AND p.starts_at = _spread.starts_at;
 END

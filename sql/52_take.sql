@@ -22,15 +22,18 @@ $$;
 COMMENT ON FUNCTION token_mgmt._soft_note(token_mgmt._wanted) IS
     'The warning of a soft quota that has less than nothing free';
 
+-- In PL/pgSQL, which keeps their plans.
 CREATE FUNCTION token_mgmt._has_other_quotas(
     tenant text, identities text[], wanted token_mgmt._wanted[]
 ) RETURNS boolean
-    LANGUAGE sql VOLATILE PARALLEL UNSAFE
+    LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 AS $$
-    SELECT EXISTS (
+BEGIN
+    RETURN EXISTS (
         SELECT FROM token_mgmt._wanted_quotas(tenant, identities, clock_timestamp()) q
         FULL JOIN unnest(wanted) w ON w.quota_id = q.quota_id
-        WHERE w.version IS DISTINCT FROM q.version)
+        WHERE w.version IS DISTINCT FROM q.version);
+END
 $$;
 COMMENT ON FUNCTION token_mgmt._has_other_quotas(text, text[], token_mgmt._wanted[]) IS
     'Whether a quota was set, changed, dropped, or lost its increase while rows were waited for';
@@ -39,13 +42,15 @@ REVOKE ALL ON FUNCTION token_mgmt._has_other_quotas(text, text[], token_mgmt._wa
 CREATE FUNCTION token_mgmt._has_other_limit(
     tenant text, identities text[], allocations token_mgmt.allocation[], at timestamptz
 ) RETURNS boolean
-    LANGUAGE sql STABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
 AS $$
-    SELECT EXISTS (
+BEGIN
+    RETURN EXISTS (
         SELECT FROM token_mgmt._wanted_quotas(tenant, identities, at) q
         FULL JOIN unnest(allocations) a ON a.quota_id = q.quota_id
         WHERE a.quota_id IS NULL OR q.quota_id IS NULL
-            OR q.version IS DISTINCT FROM q.found_version)
+            OR q.version IS DISTINCT FROM q.found_version);
+END
 $$;
 COMMENT ON FUNCTION token_mgmt._has_other_limit(
     text, text[], token_mgmt.allocation[], timestamptz
@@ -72,6 +77,8 @@ DECLARE
     first_slot smallint;
     in_slot smallint;
     room numeric;
+    others_free numeric;
+    others_at timestamptz;
     remaining numeric;
     waited text[];
     has_waited boolean := false;
@@ -96,36 +103,6 @@ BEGIN
                 ELSE r.prompt_tokens + r.completion_tokens END;
         END IF;
         in_slot := 0;
-        IF w.slots > 1 THEN
-            -- Any slot that nobody has locked and that has the room, from a random one on; if there
-            -- was none, that one: who waits for all of them stops everybody.
-            first_slot := floor(random() * w.slots);
-        END IF;
-        IF w.slots > 1 AND is_crowded THEN
-            in_slot := first_slot;
-        ELSIF w.slots > 1 THEN
-            SELECT p.slot INTO in_slot FROM token_mgmt.quota_period p
-            WHERE p.tenant = r.tenant AND p.quota_id = w.quota_id
-                AND p.scope_value = w.scope_value AND p.starts_at = w.starts_at
-                AND p.slot >= first_slot AND p.used + p.held - p.credited + units <= p.allowance
-            ORDER BY p.slot LIMIT 1
-            FOR UPDATE SKIP LOCKED;
-            IF in_slot IS NULL THEN
-                SELECT p.slot INTO in_slot FROM token_mgmt.quota_period p
-                WHERE p.tenant = r.tenant AND p.quota_id = w.quota_id
-                    AND p.scope_value = w.scope_value AND p.starts_at = w.starts_at
-                    AND p.slot < first_slot
-                    AND p.used + p.held - p.credited + units <= p.allowance
-                ORDER BY p.slot LIMIT 1
-                FOR UPDATE SKIP LOCKED;
-                IF in_slot IS NULL THEN
-                    -- One is waited for in an attempt of its own: in this one some may be locked
-                    -- that turned out to be too small.
-                    t.is_crowded := true;
-                    RETURN t;
-                END IF;
-            END IF;
-        END IF;
         IF w.kind = 'bucket' THEN
             -- What flows in while the row is waited for flows in once.
             PERFORM FROM token_mgmt.quota_period p
@@ -146,11 +123,63 @@ BEGIN
                 AND p.used + p.held + units - token_mgmt._credit(p.used + p.held, p.credited,
                     p.credited_at, w.inflow, was) <= w.amount
             RETURNING w.amount - p.used - p.held + p.credited INTO room;
+        ELSIF w.slots > 1 THEN
+            -- Any slot that nobody has locked and that has the room, from this session's own on. If
+            -- there was none, that one is waited for in an attempt of its own: who waits for all of
+            -- them stops everybody.
+            first_slot := pg_backend_pid() % w.slots;
+            IF is_crowded THEN
+                PERFORM FROM token_mgmt.quota_period p
+                WHERE p.tenant = r.tenant AND p.quota_id = w.quota_id
+                    AND p.scope_value = w.scope_value AND p.starts_at = w.starts_at
+                    AND p.slot = first_slot
+                FOR UPDATE;
+            END IF;
+            LOOP
+                UPDATE token_mgmt.quota_period p SET held = p.held + units
+                WHERE p.tenant = r.tenant AND p.quota_id = w.quota_id
+                    AND p.scope_value = w.scope_value AND p.starts_at = w.starts_at
+                    AND p.slot = (
+                        SELECT o.slot FROM token_mgmt.quota_period o
+                        WHERE o.tenant = r.tenant AND o.quota_id = w.quota_id
+                            AND o.scope_value = w.scope_value AND o.starts_at = w.starts_at
+                            AND o.slot >= first_slot
+                            AND o.used + o.held - o.credited + units <= o.allowance
+                        ORDER BY o.slot LIMIT 1
+                        FOR UPDATE SKIP LOCKED)
+                    AND p.limit_version = w.version
+                    AND p.used + p.held - p.credited + units <= p.allowance
+                RETURNING p.slot, p.allowance - p.used - p.held + p.credited, p.others_free,
+                    p.others_at
+                INTO in_slot, room, others_free, others_at;
+                EXIT WHEN room IS NOT NULL OR first_slot = 0;
+                first_slot := 0;
+            END LOOP;
+            IF room IS NULL AND NOT is_crowded THEN
+                -- Some may be locked here that turned out to be too small.
+                t.is_crowded := true;
+                RETURN t;
+            END IF;
+            IF (others_at BETWEEN was - interval '0.1 seconds' AND was) IS NOT TRUE THEN
+                UPDATE token_mgmt.quota_period p
+                SET others_at = was,
+                    others_free = (
+                        SELECT sum(o.allowance - o.used - o.held + o.credited)
+                        FROM token_mgmt.quota_period o
+                        WHERE o.tenant = r.tenant AND o.quota_id = w.quota_id
+                            AND o.scope_value = w.scope_value AND o.starts_at = w.starts_at
+                            AND o.slot <> in_slot)
+                WHERE p.tenant = r.tenant AND p.quota_id = w.quota_id
+                    AND p.scope_value = w.scope_value AND p.starts_at = w.starts_at
+                    AND p.slot = in_slot
+                RETURNING p.others_free INTO others_free;
+            END IF;
+            room := room + others_free;
         ELSE
             UPDATE token_mgmt.quota_period p SET held = p.held + units
             WHERE p.tenant = r.tenant AND p.quota_id = w.quota_id
-                AND p.scope_value = w.scope_value AND p.starts_at = w.starts_at AND p.slot = in_slot
-                AND (in_slot > 0 OR p.slots = w.slots)
+                AND p.scope_value = w.scope_value AND p.starts_at = w.starts_at AND p.slot = 0
+                AND p.slots = 1
                 AND p.limit_version = w.version
                 AND p.used + p.held - p.credited + units <= p.allowance
             RETURNING p.allowance - p.used - p.held + p.credited INTO room;
@@ -166,9 +195,6 @@ BEGIN
             END IF;
         END IF;
         until := least(until, w.ends_at);
-        IF w.slots > 1 AND w.metric = 'tokens' THEN
-            room := token_mgmt._balance(r.tenant, w, at);
-        END IF;
         IF NOT w.is_soft THEN
             remaining := least(remaining, CASE w.metric WHEN 'tokens' THEN room END);
         END IF;
@@ -247,6 +273,7 @@ DECLARE
     share numeric := token_mgmt._priority_share(r.tenant, r.priority);
     rates token_mgmt._rates;
     completion integer := r.completion_tokens;
+    has_expired boolean := false;
     most numeric;
     units numeric;
     remaining numeric;
@@ -278,8 +305,10 @@ BEGIN
             IF at >= w.ends_at THEN
                 RETURN NULL;
             END IF;
-            IF w.kind <> 'fixed' THEN
+            IF w.kind <> 'fixed' OR has_expired THEN
                 -- While others were waited for, a bucket was filled on, a window was given back to.
+                -- In the spans that are locked: those of a moment later would be locked out of
+                -- order.
                 w.free := token_mgmt._balance(r.tenant, w, at);
                 wanted[i] := w;
             END IF;
@@ -288,12 +317,7 @@ BEGIN
         -- Short of tokens: those of holds past their time are free, worker or not.
         EXIT WHEN most IS NULL OR completion <= most
             OR token_mgmt._expire_holds(100, r.tenant, wanted) = 0;
-        -- In the spans that are locked: those of a moment later would be locked out of order.
-        FOR i IN 1..cardinality(wanted) LOOP
-            w := wanted[i];
-            w.free := token_mgmt._balance(r.tenant, w, clock_timestamp());
-            wanted[i] := w;
-        END LOOP;
+        has_expired := true;
     END LOOP;
     IF r.request_id IS NOT NULL THEN
         -- The first call of this id may have held these very tokens while its retry waited.

@@ -26,6 +26,17 @@ SELECT waits('hot', 20) AS split;
 TABLE slots;
 SELECT * FROM token_mgmt.audit();
 
+-- What remains is said of all slots: by a sum of at most a tenth of a second ago, whatever the clock
+-- did.
+UPDATE token_mgmt.quota_period SET others_free = 0, others_at = clock_timestamp() - interval '1 second'
+WHERE scope_value = 'hot';
+SELECT g.tokens_remaining, r.status FROM reserve_tokens('hot', 1) g, release_tokens(g.reservation_id) r;
+UPDATE token_mgmt.quota_period SET others_free = 0, others_at = clock_timestamp() + interval '1 hour'
+WHERE scope_value = 'hot';
+SELECT g.tokens_remaining, r.status FROM reserve_tokens('hot', 1) g, release_tokens(g.reservation_id) r;
+SELECT count(*) AS summed FROM token_mgmt.quota_period
+WHERE scope_value = 'hot' AND others_at <= clock_timestamp();
+
 -- The slots are one limit: what no slot has alone is there, and one token more is not.
 SELECT status FROM try_reserve_tokens('hot', 901, on_overflow => 'refuse');
 INSERT INTO held SELECT 'most', reservation_id FROM reserve_tokens('hot', 890);
