@@ -31,16 +31,21 @@ AS $$
             SELECT date_trunc('hour', at, 'UTC') - n * interval '168 hours' - m * interval '1 hour'
             FROM generate_series(1, 4) n, generate_series(0, 1) m))
         GROUP BY 1, 2, 3
+    ), unrolled AS MATERIALIZED (
+        -- Read once, whole as it is; nearly always all of it is younger.
+        SELECT r.tenant, r.user_id, min(r.recorded_at) AS since FROM token_mgmt.ledger_unrolled r
+        WHERE r.recorded_at < date_trunc('hour', at, 'UTC') - interval '167 hours'
+        GROUP BY 1, 2
     ), week AS (
         -- A week without use counts as nothing used, but not one from before the user's first use.
         SELECT u.tenant, u.user_id, u.hour, u.tokens, coalesce(p.tokens, 0) AS past
         FROM used u CROSS JOIN generate_series(1, 4) n
         CROSS JOIN LATERAL (SELECT u.hour - n * interval '168 hours' AS hour OFFSET 0) w
         LEFT JOIN past p ON p.tenant = u.tenant AND p.user_id = u.user_id AND p.hour = w.hour
-        WHERE EXISTS (SELECT FROM token_mgmt.usage_rollup r WHERE r.tenant = u.tenant
+        LEFT JOIN unrolled f ON f.tenant = u.tenant AND f.user_id = u.user_id
+        WHERE f.since < w.hour + interval '1 hour'
+            OR EXISTS (SELECT FROM token_mgmt.usage_rollup r WHERE r.tenant = u.tenant
                 AND r.user_id = u.user_id AND r.hour <= w.hour)
-            OR EXISTS (SELECT FROM token_mgmt.ledger_unrolled r WHERE r.tenant = u.tenant
-                AND r.user_id = u.user_id AND r.recorded_at < w.hour + interval '1 hour')
     ), usual AS (
         SELECT w.tenant, w.user_id, w.hour, w.tokens, array_agg(w.past) AS weeks,
             percentile_cont(0.5) WITHIN GROUP (ORDER BY w.past::double precision) AS median

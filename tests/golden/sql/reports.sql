@@ -73,6 +73,12 @@ WHERE u <> 'lately' OR n <= 2;
 SELECT past('2020-03-02 00:00Z', 'asleep', 20);
 SELECT past('2020-04-06 12:40Z', u, t) FROM (VALUES ('steady', 26000), ('lately', 900000), ('small', 5000), ('once', 90000), ('asleep', 20000)) v (u, t);
 SELECT * FROM token_mgmt.usage_anomalies('2020-04-06 12:59Z');
+-- Not for each user and week what is not rolled up yet, which may be much.
+BEGIN;
+SELECT pg_stat_get_xact_numscans('token_mgmt.ledger_unrolled'::regclass) AS before \gset
+SELECT count(*) FROM token_mgmt.usage_anomalies('2020-04-06 12:59Z', 0);
+SELECT pg_stat_get_xact_numscans('token_mgmt.ledger_unrolled'::regclass) - :before AS scans;
+COMMIT;
 SELECT token_mgmt._roll_up(1000) > 0 AS rolled;
 SELECT * FROM token_mgmt.usage_anomalies('2020-04-06 13:59Z');
 SELECT * FROM token_mgmt.usage_anomalies('2020-04-06 12:59Z', min_tokens => 1000, min_ratio => 2.5);
