@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# bench.sh: prepares a private server as production would run it (fsync on) and runs
-# tests/bench/run on it: counting on a server that loads the library in each backend, the books on
-# one that preloads it. Leaves everything that was measured in build/bench.
+# bench.sh: prepares a private server as production would run it (fsync on, 1 GB of shared buffers)
+# and runs tests/bench/run on it: counting on a server that loads the library in each backend, the
+# books on one that preloads it. Leaves everything that was measured in build/bench.
 # shellcheck source-path=SCRIPTDIR
 . "$(dirname "$0")/lib.sh"
 
@@ -27,7 +27,8 @@ trap 'exit 141' PIPE
 
 # start [--preload]
 start() {
-    "$ROOT_DIR/scripts/cluster.sh" start bench "$@" -c max_connections=200
+    "$ROOT_DIR/scripts/cluster.sh" start bench "$@" -c max_connections=200 \
+        -c shared_buffers=1GB
 }
 
 target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
