@@ -1,3 +1,18 @@
+CREATE FUNCTION token_mgmt._left_to_wait(
+    max_wait interval, started_at timestamptz, slept double precision
+) RETURNS double precision
+    LANGUAGE sql VOLATILE PARALLEL SAFE
+    SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT extract(epoch FROM coalesce(max_wait, '0'))
+        - greatest(extract(epoch FROM clock_timestamp() - started_at), slept)
+$$;
+COMMENT ON FUNCTION token_mgmt._left_to_wait(interval, timestamptz, double precision) IS
+    'Seconds that are left of max_wait (NULL: none), 0 or less when it is over; whatever happens '
+    'to the clock, no more than what has not been slept';
+REVOKE ALL ON FUNCTION token_mgmt._left_to_wait(interval, timestamptz, double precision)
+    FROM PUBLIC;
+
 CREATE FUNCTION token_mgmt._hold(
     r token_mgmt._request, m token_mgmt.model, hash bytea, prepared jsonb, asked_completion integer
 ) RETURNS token_mgmt.reservation_grant
@@ -12,7 +27,6 @@ DECLARE
     is_crowded boolean := false;
     pause double precision := 0.01;
     slept double precision := 0;
-    left_over double precision;
     provider text;
     model text;
 BEGIN
@@ -66,14 +80,12 @@ BEGIN
         at_once := t.is_crowded IS TRUE AND NOT is_crowded;
         is_crowded := at_once;
         IF (t.answered).status IS NOT NULL THEN
-            -- Whatever happens to the clock meanwhile.
-            left_over := extract(epoch FROM coalesce(r.max_wait, '0'))
-                - greatest(extract(epoch FROM clock_timestamp() - started_at), slept);
-            IF left_over <= 0 THEN
+            pause := least(pause, token_mgmt._left_to_wait(r.max_wait, started_at, slept));
+            IF pause <= 0 THEN
                 RETURN t.answered;
             END IF;
-            PERFORM pg_sleep(least(pause, left_over));
-            slept := slept + least(pause, left_over);
+            PERFORM pg_sleep(pause);
+            slept := slept + pause;
             pause := least(pause * 2, 0.25);
         END IF;
     END LOOP;

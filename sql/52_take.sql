@@ -160,7 +160,9 @@ BEGIN
                 t.is_crowded := true;
                 RETURN t;
             END IF;
-            IF (others_at BETWEEN was - interval '0.1 seconds' AND was) IS NOT TRUE THEN
+            IF w.metric = 'tokens' AND (others_at BETWEEN was - interval '0.1 seconds' AND was)
+                IS NOT TRUE
+            THEN
                 UPDATE token_mgmt.quota_period p
                 SET others_at = was,
                     others_free = (
@@ -174,7 +176,7 @@ BEGIN
                     AND p.slot = in_slot
                 RETURNING p.others_free INTO others_free;
             END IF;
-            room := room + others_free;
+            room := room + coalesce(others_free, 0);
         ELSE
             UPDATE token_mgmt.quota_period p SET held = p.held + units
             WHERE p.tenant = r.tenant AND p.quota_id = w.quota_id

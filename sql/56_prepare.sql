@@ -216,9 +216,8 @@ BEGIN
         g := fitted.g;
         answer := fitted.answer;
         EXIT WHEN g.status <> 'denied' OR g.sqlstate <> 'TM001';
-        -- What is left to wait, whatever happens to the clock meanwhile.
-        pause := least(0.01 * 2 ^ least(attempt, 5), extract(epoch FROM coalesce(r.max_wait, '0'))
-            - greatest(extract(epoch FROM clock_timestamp() - started_at), slept));
+        pause := least(0.01 * 2 ^ least(attempt, 5),
+            token_mgmt._left_to_wait(r.max_wait, started_at, slept));
         IF pause > 0 THEN
             PERFORM pg_sleep(pause);
             slept := slept + pause;
